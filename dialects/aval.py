@@ -1,0 +1,153 @@
+"""Aval: what is known of a tensor before it has values, its shape and dtype."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from phalanx.dialects import dims, dtypes
+from phalanx.dialects.dims import Dim, Size
+from phalanx.dialects.dtypes import DType
+from phalanx.dialects.errors import ShapeError
+
+Shape = tuple[Size, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Aval:
+    """An abstract tensor, printed the way specs are written: `f32[8,n]`."""
+
+    shape: Shape
+    dtype: DType
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> Size:
+        """Number of elements."""
+        return dims.product(self.shape)
+
+    @property
+    def is_static(self) -> bool:
+        return dims.is_static(self.shape)
+
+    def with_shape(self, shape: Shape) -> Aval:
+        return Aval(tuple(shape), self.dtype)
+
+    def with_dtype(self, dtype: DType) -> Aval:
+        return Aval(self.shape, dtype)
+
+    def bind(self, values: Mapping[str, int]) -> Aval:
+        """The same aval with every named size replaced by its value."""
+        return Aval(tuple(s.evaluate(values) if isinstance(s, Dim) else s for s in self.shape), self.dtype)
+
+    def __str__(self) -> str:
+        return f"{self.dtype.short}[{','.join(str(s) for s in self.shape)}]"
+
+    __repr__ = __str__
+
+
+_SPEC = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*")
+
+
+def _split_sizes(text: str) -> list[str]:
+    """Split at commas outside parentheses."""
+    parts, depth, start = [], 0, 0
+    for position, char in enumerate(text):
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            parts.append(text[start:position])
+            start = position + 1
+    return [*parts, text[start:]]
+
+
+def parse_spec(text: str) -> Aval:
+    """Read a spec such as `f32[8,64]`, `f32[n,128]`, `int32` (rank 0).
+
+    Raises ShapeError or DTypeError when the text is not one.
+    """
+    match = _SPEC.fullmatch(text)
+    if not match:
+        raise ShapeError(f"spec: cannot read {text!r}", hint='write it like px.spec("f32[8,64]")')
+    dtype = dtypes.dtype_of(match.group(1))
+    inner = (match.group(2) or "").strip()
+    shape = tuple(dims.parse(part) for part in _split_sizes(inner)) if inner else ()
+    for size in shape:
+        if isinstance(size, int) and size < 0:
+            raise ShapeError(f"spec: a size cannot be negative, got {size} in {text!r}")
+    return Aval(shape, dtype)
+
+
+def aval_of(value: Any) -> Aval:
+    """The aval of anything array-like: an object with `.aval`, a NumPy array, a Python scalar or nested lists."""
+    known = getattr(value, "aval", None)
+    if isinstance(known, Aval):
+        return known
+    if isinstance(value, (bool, int, float)) and not isinstance(value, np.generic):
+        return Aval((), dtypes.scalar_dtype(value))
+    array = np.asarray(value)
+    return Aval(array.shape, dtypes.dtype_of(array.dtype))
+
+
+def shape_of(value: Any) -> Shape:
+    """The shape of anything array-like."""
+    shape = getattr(value, "shape", None)
+    return tuple(shape) if shape is not None else np.shape(value)
+
+
+def normalize_axis(axis: int, ndim: int, who: str) -> int:
+    """`axis` counted from the front; raises ShapeError naming `who` when out of range."""
+    try:
+        index = int(axis.__index__())
+    except (AttributeError, TypeError):
+        raise ShapeError(f"{who}: an axis is an int, got {axis!r}") from None
+    if not -ndim <= index < ndim:
+        raise ShapeError(f"{who}: axis {index} is out of range for a tensor of rank {ndim}")
+    return index % ndim
+
+
+def normalize_axes(axis: int | tuple[int, ...] | list[int] | None, ndim: int, who: str) -> tuple[int, ...]:
+    """Every axis counted from the front, in order; None means all. Raises ShapeError on a repeat."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    found = tuple(normalize_axis(a, ndim, who) for a in axes)
+    if len(set(found)) != len(found):
+        raise ShapeError(f"{who}: an axis appears twice, got {axes}")
+    return tuple(sorted(found))
+
+
+def broadcast_shapes(who: str, *shapes: Shape) -> Shape:
+    """The NumPy broadcast of `shapes`; a name broadcasts only with itself and with a literal 1.
+
+    Raises ShapeError when two sizes differ.
+    """
+    rank = max((len(s) for s in shapes), default=0)
+    result: list[Size] = []
+    for position in range(rank):
+        size: Size = 1
+        for shape in shapes:
+            offset = position - (rank - len(shape))
+            if offset < 0:
+                continue
+            other = shape[offset]
+            if isinstance(other, int) and other == 1:
+                continue
+            if isinstance(size, int) and size == 1:
+                size = other
+            elif size != other:
+                listed = " and ".join(f"[{','.join(map(str, s))}]" for s in shapes)
+                named = isinstance(size, Dim) or isinstance(other, Dim)
+                raise ShapeError(
+                    f"{who}: shapes do not broadcast, got {listed}",
+                    hint=f"sizes {size} and {other} are not known to be equal; use one name for both"
+                    if named else None,
+                )
+        result.append(size)
+    return tuple(result)
