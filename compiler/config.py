@@ -1,0 +1,282 @@
+"""Every PHALANX_* knob, declared once: name, type, default, help, whether it changes compiled code.
+
+A value comes from the innermost of: the call (`@px.defn(compiler=...)`), a `with px.options(...)` block, the
+process default (`px.set_default_options(...)`), the environment, the default below. `with` blocks are
+context-local: threads and asyncio tasks do not see each other's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from phalanx.dialects.errors import ArgumentError
+
+Value = str | int | bool
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One setting; `PHALANX_<NAME>` is its environment variable."""
+
+    name: str
+    default: Value
+    help: str
+    affects_compile: bool = False
+    choices: tuple[Value, ...] = ()
+    minimum: int | None = None
+
+    @property
+    def variable(self) -> str:
+        return f"PHALANX_{self.name.upper()}"
+
+    @property
+    def type(self) -> type[Value]:
+        return type(self.default)
+
+
+_DECLARED = (
+    Knob("backend", "cpu", "where tensors live and single operations run: `cpu`, `numpy`, `null`, `torch`, "
+         "`array_api:<module>`"),
+    Knob("compiler", "mlir", "how a `defn` runs: `mlir` compiles it, `evaluator` walks the traced module",
+         choices=("mlir", "evaluator")),
+    Knob("num_threads", 0, "threads of compiled code; 0: as affinity and cgroup quota allow", minimum=0),
+    Knob("isa", "host", "the machine compiled code is for: `host`, `x86-64-v3`, ...", affects_compile=True),
+    Knob("opt_level", 3, "optimisation level of LLVM", affects_compile=True, choices=(0, 1, 2, 3)),
+    Knob("fuse", True, "group array operations into shared loop nests; off helps to find a miscompile",
+         affects_compile=True),
+    Knob("debug", 0, "1 prints one line per compile (function, line, what changed, time per phase); "
+         "2 adds one line per pass", minimum=0),
+    Knob("dump_ir", "", "a folder for the IR after every pass, in numbered files"),
+    Knob("full_traceback", False, "keep Phalanx's own frames in tracebacks"),
+    Knob("unroll_warning", 2000, "warn when one line of a Python loop makes this many operations; 0: never",
+         minimum=0),
+    Knob("compile_isolated", False, "try every compile in a child process first; an abort inside LLVM "
+         "becomes an error"),
+)
+
+KNOBS: Mapping[str, Knob] = {knob.name: knob for knob in _DECLARED}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A knob with its value in force and where that came from: default, env, set, with or call."""
+
+    knob: Knob
+    value: Value
+    source: str
+
+
+class Settings(tuple[Setting, ...]):
+    """All settings in force; prints as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        rows = [("option", "value", "from", "environment")]
+        rows += [(s.knob.name, repr(s.value), s.source, s.knob.variable) for s in self]
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        return "\n".join(
+            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+            for row in rows
+        )
+
+    def __getitem__(self, key: Any) -> Any:
+        """A setting by option name (or by position, as of any tuple)."""
+        if isinstance(key, str):
+            return next(s for s in self if s.knob is _knob(key))
+        return super().__getitem__(key)
+
+
+_defaults: dict[str, Value] = {}
+_overrides: ContextVar[Mapping[str, tuple[Value, str]]] = ContextVar(
+    "phalanx_options", default=MappingProxyType({})
+)
+_environment: dict[str, tuple[str, Value]] = {}
+_checks: dict[str, Callable[[Any], None]] = {}
+
+
+def install_check(name: str, check: Callable[[Any], None]) -> None:
+    """Let the owner of a setting's meaning refuse a value at the moment it is set.
+
+    `check(value)` raises ArgumentError; the backend registry checks backend names this way.
+    """
+    _checks[_knob(name).name] = check
+
+
+def _knob(name: str) -> Knob:
+    try:
+        return KNOBS[name]
+    except KeyError:
+        near = difflib.get_close_matches(name, KNOBS, 3)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"options are {', '.join(KNOBS)}"
+        raise ArgumentError(f"options: unknown option {name!r}", hint=hint) from None
+
+
+_WORDS = dict.fromkeys(("1", "true", "yes", "on"), True)
+_WORDS |= dict.fromkeys(("", "0", "false", "no", "off"), False)
+
+
+def _parse(knob: Knob, text: str) -> Value:
+    """The value an environment variable spells."""
+    if knob.type is bool:
+        if text.lower() not in _WORDS:
+            raise ArgumentError(f"{knob.variable}: expected 0 or 1, got {text!r}")
+        return _WORDS[text.lower()]
+    if knob.type is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise ArgumentError(f"{knob.variable}: expected an integer, got {text!r}") from None
+    return text
+
+
+def _checked(knob: Knob, value: Any, who: str) -> Value:
+    """`value` if the knob takes it; raises ArgumentError otherwise."""
+    fits = isinstance(value, knob.type) and (knob.type is bool or not isinstance(value, bool))
+    if not fits:
+        raise ArgumentError(f"{who}: expected {knob.type.__name__}, got {value!r}")
+    if knob.choices and value not in knob.choices:
+        near = difflib.get_close_matches(str(value), [str(c) for c in knob.choices], 1)
+        listed = ", ".join(map(str, knob.choices))
+        raise ArgumentError(f"{who}: {value!r} is not one of {listed}",
+                            hint=f"did you mean {near[0]!r}?" if near else None)
+    if knob.minimum is not None and value < knob.minimum:
+        raise ArgumentError(f"{who}: at least {knob.minimum}, got {value!r}")
+    if knob.name in _checks:
+        _checks[knob.name](value)
+    checked: Value = value
+    return checked
+
+
+def _lookup(knob: Knob) -> tuple[Value, str]:
+    override = _overrides.get().get(knob.name)
+    if override is not None:
+        return override
+    if knob.name in _defaults:
+        return _defaults[knob.name], "set"
+    text = os.environ.get(knob.variable)
+    if text is None:
+        return knob.default, "default"
+    known = _environment.get(knob.name)
+    if known is None or known[0] != text:
+        known = (text, _checked(knob, _parse(knob, text), knob.variable))
+        _environment[knob.name] = known
+    return known[1], "env"
+
+
+def get(name: str) -> Any:
+    """The value of one option in force here and now.
+
+    Raises ArgumentError for an unknown name or an environment variable that does not parse.
+    """
+    return _lookup(_knob(name))[0]
+
+
+def table() -> Settings:
+    """Every setting with its source, as `px.config()` shows it."""
+    return Settings(Setting(knob, *_lookup(knob)) for knob in KNOBS.values())
+
+
+def compile_key() -> tuple[Value, ...]:
+    """The values that change compiled code, as part of a cache key."""
+    return tuple(_lookup(knob)[0] for knob in KNOBS.values() if knob.affects_compile)
+
+
+def check(values: Mapping[str, Any]) -> dict[str, Value]:
+    """`values` checked one by one; raises ArgumentError for the first that is wrong."""
+    return {name: _checked(_knob(name), value, name) for name, value in values.items()}
+
+
+@contextmanager
+def options(**values: Any) -> Iterator[None]:
+    """Options for a block.
+
+    >>> with options(compiler="evaluator"):
+    ...     get("compiler")
+    'evaluator'
+    """
+    with _scope(values, "with"):
+        yield
+
+
+@contextmanager
+def call_options(values: Mapping[str, Any]) -> Iterator[None]:
+    """Options of one call, as given to `@px.defn(...)`; they win over every block."""
+    with _scope(values, "call"):
+        yield
+
+
+@contextmanager
+def _scope(values: Mapping[str, Any], source: str) -> Iterator[None]:
+    added = {name: (value, source) for name, value in check(values).items()}
+    token = _overrides.set({**_overrides.get(), **added})
+    try:
+        yield
+    finally:
+        _overrides.reset(token)
+
+
+def set_default_options(**values: Any) -> dict[str, Any]:
+    """Set options for the whole process; returns the values they had, fit to be passed back."""
+    checked = check(values)
+    old = {name: get_default(name) for name in checked}
+    _defaults.update(checked)
+    return old
+
+
+def get_default(name: str) -> Any:
+    """The value an option has outside every `with` block."""
+    token = _overrides.set({})
+    try:
+        return get(name)
+    finally:
+        _overrides.reset(token)
+
+
+def reset_defaults() -> None:
+    """Forget every `set_default_...`; tests use it."""
+    _defaults.clear()
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Tensors made inside the block live on this backend."""
+    with options(backend=name):
+        yield
+
+
+def set_default_backend(name: str) -> str:
+    """Set the backend of the process; returns the old one."""
+    old: str = set_default_options(backend=name)["backend"]
+    return old
+
+
+def markdown() -> str:
+    """docs/configuration.md."""
+    lines = [
+        "# Configuration",
+        "",
+        "Written by `make docs` from `compiler/config.py`; edit that file.",
+        "",
+        "A value comes from the first of: the call (`@px.defn(compiler=...)`), the innermost",
+        "`with px.options(...)` block, `px.set_default_options(...)`, the environment, the default. `px.config()`",
+        "and `phalanx doctor` show every value and which of these it came from. `with` blocks are context-local:",
+        "other threads and asyncio tasks do not see them.",
+        "",
+        "| option | environment | type | default | recompiles | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    for knob in KNOBS.values():
+        listed = ", ".join(f"`{choice}`" for choice in knob.choices)
+        meaning = knob.help + (f"; one of {listed}" if listed else "")
+        recompiles = "yes" if knob.affects_compile else "no"
+        lines.append(f"| `{knob.name}` | `{knob.variable}` | {knob.type.__name__} | `{knob.default!r}` "
+                     f"| {recompiles} | {meaning} |")
+    return "\n".join(lines) + "\n"
