@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+_formatter: list[Callable[[PhalanxError], str]] = []
+
+
+def install_formatter(formatter: Callable[[PhalanxError], str]) -> None:
+    """Say how errors print; the compiler installs the one that shows the user's line."""
+    _formatter[:] = [formatter]
+
 
 class PhalanxError(Exception):
     """Base of every error Phalanx raises on purpose.
@@ -25,6 +34,8 @@ class PhalanxError(Exception):
         self.note = note
 
     def __str__(self) -> str:
+        if _formatter:
+            return _formatter[0](self)
         parts = [self.message]
         if self.location:
             parts.append(f"  at {self.location}")
@@ -52,7 +63,12 @@ class ArgumentError(PhalanxError, ValueError):
 
 
 class CompileError(PhalanxError):
-    """A pass, the verifier or code generation refused a module."""
+    """A pass, the verifier or code generation refused a module.
+
+    `reproduce` is the command that shows the failure again without Python code of the user's.
+    """
+
+    reproduce: str | None = None
 
 
 class DeviceError(PhalanxError, RuntimeError):
