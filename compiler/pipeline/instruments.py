@@ -1,0 +1,110 @@
+"""Watchers of a pipeline: what ran, how long it took, what it changed, and the IR after each pass."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlir import ir
+
+
+class Instrument(Protocol):
+    """Told before and after every pass; `after` is not called for a pass that failed."""
+
+    def before(self, name: str, module: ir.Module) -> None: ...
+
+    def after(self, name: str, module: ir.Module, seconds: float) -> None: ...
+
+
+@dataclass
+class Timing:
+    """Seconds per pass, in order."""
+
+    passes: list[tuple[str, float]] = field(default_factory=list)
+
+    def before(self, name: str, module: ir.Module) -> None:
+        """Nothing to do: the runner measures."""
+
+    def after(self, name: str, module: ir.Module, seconds: float) -> None:
+        self.passes.append((name, seconds))
+
+    @property
+    def total(self) -> float:
+        return sum(seconds for _, seconds in self.passes)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one pass did."""
+
+    name: str
+    seconds: float
+    operations_before: int
+    operations_after: int
+    changed: bool
+
+    def __str__(self) -> str:
+        change = f"{self.operations_before} -> {self.operations_after} ops" if self.changed else "no change"
+        return f"{self.name:<40} {self.seconds * 1e3:8.2f} ms  {change}"
+
+
+@dataclass
+class Recorder:
+    """A Record per pass; counting walks the module and printing tells whether it changed, so this is not free."""
+
+    records: list[Record] = field(default_factory=list)
+    _count: int = 0
+    _text: bytes = b""
+
+    def before(self, name: str, module: ir.Module) -> None:
+        self._count, self._text = count_operations(module), _bytes(module)
+
+    def after(self, name: str, module: ir.Module, seconds: float) -> None:
+        changed = _bytes(module) != self._text
+        self.records.append(Record(name, seconds, self._count, count_operations(module), changed))
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.records))
+
+
+@dataclass
+class Dump:
+    """Writes the IR after every pass: `00_input.mlir`, `01_px-cse.mlir`, ..."""
+
+    folder: Path
+    prefix: str = ""
+    _number: int = 0
+
+    def before(self, name: str, module: ir.Module) -> None:
+        if self._number == 0:
+            self._write("input", module)
+
+    def after(self, name: str, module: ir.Module, seconds: float) -> None:
+        self._write(name, module)
+
+    def _write(self, name: str, module: ir.Module) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        short = re.sub(r"[^\w.-]+", "_", name)[:60].strip("_")
+        text = module.operation.get_asm(enable_debug_info=True, large_elements_limit=64)
+        (self.folder / f"{self.prefix}{self._number:02d}_{short}.mlir").write_text(text)
+        self._number += 1
+
+
+def count_operations(module: ir.Module) -> int:
+    """Operations at every depth, the module itself not counted."""
+    total = 0
+
+    def visit(_: Any) -> ir.WalkResult:
+        nonlocal total
+        total += 1
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    return total - 1
+
+
+def _bytes(module: ir.Module) -> bytes:
+    text: str = module.operation.get_asm(enable_debug_info=True, assume_verified=True)
+    return text.encode()

@@ -1,0 +1,170 @@
+"""Runs pipelines: verifies around Python passes, times, dumps, and turns every failure into one CompileError."""
+
+from __future__ import annotations
+
+import atexit
+import re
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlir import ir
+from mlir.passmanager import PassManager
+
+from phalanx.compiler.pipeline import diagnostics, parse, registry
+from phalanx.compiler.pipeline.instruments import Instrument
+from phalanx.compiler.pipeline.parse import Item
+from phalanx.dialects.errors import CompileError, PhalanxError
+
+ANY_OPERATION = "any"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass ready to run on a module of the context it was made in."""
+
+    name: str
+    text: str
+    apply: Callable[[ir.Module], None]
+    python: bool
+
+
+# Steps of the process's context: a C++ pass prepares its patterns once, which is most of its time on small modules.
+_steps: dict[tuple[object, str], Step] = {}
+atexit.register(_steps.clear)  # before the context they belong to
+
+
+def resolve(text: str) -> list[Step]:
+    """Read a pipeline and find every pass; needs a current context.
+
+    Raises CompileError for unknown passes (with the nearest names), options and anchors.
+    """
+    return [_step(item) for item in parse.read(text)]
+
+
+def _step(item: Item) -> Step:
+    key = (ir.Context.current, str(item))
+    if key not in _steps:
+        _steps[key] = _python_step(item) or _upstream_step(item)
+    return _steps[key]
+
+
+def _python_step(item: Item) -> Step | None:
+    info = registry.find(item.name) if item.inner is None else None
+    if info is None:
+        return None
+    options = registry.parse_options(info, parse.read_options(item.options or "", info.name))
+
+    def apply(module: ir.Module) -> None:
+        info.run(module, **options)
+
+    return Step(info.name, str(item), apply, python=True)
+
+
+def _upstream_step(item: Item) -> Step:
+    _check_nesting(item)
+    try:
+        manager = PassManager.parse(f"builtin.module({item})")
+    except ValueError as error:
+        raise _refused(item, str(error)) from None
+
+    def apply(module: ir.Module) -> None:
+        manager.run(module.operation)
+
+    return Step(item.name if item.inner is None else str(item), str(item), apply, python=False)
+
+
+def _check_nesting(item: Item) -> None:
+    """Anchors must be operations, and hold C++ passes only; MLIR takes any word and then never runs the pass."""
+    if item.inner is None:
+        return
+    if item.name != ANY_OPERATION and not ir.Context.current.is_registered_operation(item.name):
+        raise CompileError(f"pipeline: {item.name!r} is not an operation a pass can be nested in",
+                           hint="write func.func(...) or builtin.module(...)")
+    for inner in item.inner:
+        if inner.inner is None and registry.find(inner.name):
+            raise CompileError(f"pipeline: {inner.name} is a module pass, got it inside {item.name}(...)",
+                               hint=f"write it beside, not inside: {inner},{item.name}(...)")
+        _check_nesting(inner)
+
+
+def _refused(item: Item, message: str) -> CompileError:
+    unknown = re.search(r"'([^']*)' does not refer to a registered pass", message)
+    if unknown:
+        known = {*registry.all_passes(), *registry.upstream_names()}
+        return CompileError(f"pipeline: unknown pass {unknown.group(1)!r}",
+                            hint=registry.nearest(unknown.group(1), known))
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return CompileError(f"pipeline: {item}: {'; '.join(lines) or 'an option was refused'}")
+
+
+def run(module: ir.Module, text: str, *, instruments: Sequence[Instrument] = (), reproducer: bool = True) -> None:
+    """Run a textual pipeline on a module, in place; the context of the module is entered if need be.
+
+    Raises CompileError at the user's line; with `reproducer` its last line is a command that shows the
+    failure again from a file holding the module as it was.
+    """
+    with module.context:
+        steps = resolve(text)
+        before = module.operation.clone() if reproducer and steps else None
+        try:
+            run_steps(module, steps, instruments)
+        except CompileError as error:
+            if before is not None and error.reproduce is None:
+                error.reproduce = _write_reproducer(before, text)
+            raise
+
+
+def run_steps(module: ir.Module, steps: Sequence[Step], instruments: Sequence[Instrument] = ()) -> None:
+    """Run steps in order; the module's context is current."""
+    for step in steps:
+        for instrument in instruments:
+            instrument.before(step.name, module)
+        start = time.perf_counter()
+        if step.python:
+            _run_python(module, step)
+        else:
+            _run_upstream(module, step)
+        seconds = time.perf_counter() - start
+        for instrument in instruments:
+            instrument.after(step.name, module, seconds)
+
+
+def _run_upstream(module: ir.Module, step: Step) -> None:
+    try:
+        step.apply(module)  # MLIR verifies after each of its passes
+    except ir.MLIRError as error:
+        raise diagnostics.from_mlir(error, step.name) from None
+
+
+def _run_python(module: ir.Module, step: Step) -> None:
+    verify(module, f"before {step.name}")
+    try:
+        step.apply(module)
+    except ir.MLIRError as error:
+        raise diagnostics.from_mlir(error, step.name) from None
+    except PhalanxError:
+        raise
+    except Exception as error:
+        error.add_note(f"while the pass {step.name} ran")
+        raise
+    verify(module, f"after {step.name}")
+
+
+def verify(module: ir.Module, when: str) -> None:
+    """Raise CompileError when the module is not valid."""
+    try:
+        module.operation.verify()
+    except ir.MLIRError as error:
+        raise diagnostics.from_mlir(error, f"verifier, {when}") from None
+
+
+def _write_reproducer(operation: ir.Operation, text: str) -> str:
+    """Save the module and say how to run the failing pipeline on it."""
+    pipeline = f"builtin.module({','.join(map(str, parse.read(text)))})"
+    with tempfile.NamedTemporaryFile("w", prefix="phalanx-", suffix=".mlir", delete=False) as file:
+        file.write(operation.get_asm(enable_debug_info=True))
+    return f"phalanx-opt --pass-pipeline={shlex.quote(pipeline)} {Path(file.name)}"
