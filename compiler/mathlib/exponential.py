@@ -1,0 +1,101 @@
+"""exp, exp2, expm1 and what is built on one exponential: sigmoid.
+
+Method (Cephes, SLEEF): x = n ln 2 + r with |r| <= ln 2 / 2, two-part ln 2 (Cody-Waite), a minimax
+polynomial for e**r fitted with Remez's exchange, then an exact scaling by 2**n.
+"""
+
+from __future__ import annotations
+
+import math
+
+from phalanx.compiler.mathlib.emitter import Emitter, Value
+
+LOG2_E = 1.4426950408889634
+# The high parts end in zeros, so that n * high is exact for every n that occurs.
+LN2_SPLIT_32 = (0.693359375, -2.12194440e-4)
+LN2_SPLIT_64 = (6.93147180369123816490e-01, 1.90821492927058770002e-10)
+
+# (e**r - 1 - r) / r**2; relative error of e**r: 2**-28 and 2**-58.
+EXP_32 = (0.49999994, 0.16666515, 0.041668456, 0.008369419, 0.001381314)
+# The same with the error measured against e**r - 1: 2**-32.
+EXPM1_32 = (0.5, 0.16666666, 0.041666348, 0.0083333915, 0.0013941652, 0.00019845954)
+# (2**r - 1) / r: 2**-29.
+EXP2_32 = (0.6931472, 0.24022648, 0.05550332, 0.00961844, 0.0013399133, 0.00015353163)
+EXP_64 = (
+    0.5000000000000012, 0.16666666666666385, 0.04166666666651916, 0.008333333333507682,
+    0.001388888894691881, 0.00019841269486111423, 2.4801489353237692e-05, 2.755759723324471e-06,
+    2.763168706502419e-07, 2.499897798419454e-08,
+)
+EXPM1_64 = (
+    0.5, 0.16666666666666677, 0.04166666666666649, 0.008333333333320737, 0.0013888888888968394,
+    0.00019841269888685038, 2.4801587164690457e-05, 2.7557241367553476e-06, 2.7557405983358707e-07,
+    2.5110110384242682e-08, 2.08753064757521e-09,
+)
+EXP2_64 = (
+    0.6931471805599453, 0.24022650695910133, 0.05550410866482006, 0.009618129107593569,
+    0.0013333558146780091, 0.00015403530457877668, 1.5252733489475374e-05, 1.3215434870351701e-06,
+    1.0178200443728062e-07, 7.0738586266926905e-09, 4.434733964243899e-10,
+)
+
+
+def exp(emitter: Emitter, x: Value) -> Value:
+    """e**x over the whole range, denormal results included."""
+    return exp_scaled(emitter, x, 0)
+
+
+def exp_scaled(emitter: Emitter, x: Value, shift: int) -> Value:
+    """e**x * 2**shift without an intermediate overflow (shift is a small integer)."""
+    low, high = (-746.0, 712.0) if emitter.is_double else (-105.0, 90.0)
+    x = emitter.clamp_below(emitter.clamp_above(x, high), low)
+    exponent, reduced = reduce_by_ln2(emitter, x)
+    return emitter.scale(_exp_reduced(emitter, reduced), exponent + shift if shift else exponent)
+
+
+def exp_normal(emitter: Emitter, x: Value) -> Value:
+    """e**x where the caller knows that the result is a normal number: one scaling step."""
+    exponent, reduced = reduce_by_ln2(emitter, x)
+    return _exp_reduced(emitter, reduced) * emitter.power_of_two(exponent)
+
+
+def reduce_by_ln2(emitter: Emitter, x: Value) -> tuple[Value, Value]:
+    """x = n ln 2 + r: (n as an integer, r)."""
+    number, exponent = emitter.round_to_integer(x * LOG2_E)
+    high, low = LN2_SPLIT_64 if emitter.is_double else LN2_SPLIT_32
+    reduced = emitter.fma(number, -high, x)
+    return exponent, emitter.fma(number, -low, reduced)
+
+
+def _exp_reduced(emitter: Emitter, r: Value) -> Value:
+    coefficients = EXP_64 if emitter.is_double else EXP_32
+    tail = emitter.split_polynomial(r, coefficients)
+    return emitter.fma(tail, r * r, r) + 1.0
+
+
+def exp2(emitter: Emitter, x: Value) -> Value:
+    """2**x; exact for whole x."""
+    low, high = (-1076.0, 1025.0) if emitter.is_double else (-151.0, 129.0)
+    x = emitter.clamp_below(emitter.clamp_above(x, high), low)
+    number, exponent = emitter.round_to_integer(x)
+    r = x - number
+    tail = emitter.split_polynomial(r, EXP2_64 if emitter.is_double else EXP2_32)
+    return emitter.scale(emitter.fma(tail, r, 1.0), exponent)
+
+
+def expm1(emitter: Emitter, x: Value) -> Value:
+    """e**x - 1 without cancellation near zero."""
+    low, high, tiny = (-40.0, 710.0, 2.0**-55) if emitter.is_double else (-20.0, 89.0, 2.0**-26)
+    exponent, r = reduce_by_ln2(emitter, emitter.clamp_below(emitter.clamp_above(x, high), low))
+    tail = emitter.split_polynomial(r, EXPM1_64 if emitter.is_double else EXPM1_32)
+    reduced = emitter.fma(tail, r * r, r)
+    # 2**n e**r - 1 = 2 (2**(n-1) (e**r - 1) + 2**(n-1) - 1/2): halved, n = 1024 does not overflow.
+    half = emitter.power_of_two(exponent - 1)
+    result = emitter.fma(half, reduced, half - 0.5) * 2.0
+    return emitter.select(emitter.absolute(x) < tiny, x, result)
+
+
+def sigmoid(emitter: Emitter, x: Value) -> Value:
+    """1 / (1 + e**-x), right in both tails."""
+    small = exp(emitter, -emitter.absolute(x))
+    numerator = emitter.select(x < 0.0, small, 1.0)
+    result = numerator / (small + 1.0)
+    return emitter.select(x.is_nan(), math.nan, result)

@@ -1,0 +1,75 @@
+"""px-expand-math: math dialect ops on floats become branch-free arith code.
+
+    func.func @f(%x: f32) -> f32 { %0 = math.exp %x : f32 ... }
+
+becomes about twenty arith ops, on scalars as on vectors, which LLVM's loop vectoriser packs; no call of
+libm remains. `math.sqrt`, `floor`, `ceil`, `roundeven`, `trunc`, `absf`, `copysign` and `fma` stay: they
+are instructions. f16 and bf16 are computed in f32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlir import ir
+from mlir.dialects import arith
+
+from phalanx.compiler.mathlib import error_function, exponential, hyperbolic, logarithm, trigonometric
+from phalanx.compiler.mathlib.emitter import Emitter, Value, element_type
+from phalanx.compiler.pipeline.registry import pass_
+
+Expansion = Callable[..., Value]
+
+EXPANSIONS: dict[str, Expansion] = {
+    "math.exp": exponential.exp,
+    "math.exp2": exponential.exp2,
+    "math.expm1": exponential.expm1,
+    "math.log": logarithm.log,
+    "math.log2": logarithm.log2,
+    "math.log10": logarithm.log10,
+    "math.log1p": logarithm.log1p,
+    "math.tanh": hyperbolic.tanh,
+    "math.erf": error_function.erf,
+    "math.sin": trigonometric.sin,
+    "math.cos": trigonometric.cos,
+}
+
+
+@pass_("px-expand-math", "replace exp, log, sin, ... by branch-free arithmetic")
+def expand_math(module: ir.Module, *, fma: bool = True) -> None:
+    """Replaces every math op this package has an expansion for.
+
+    `fma` must be false for targets without fused multiply-add, where LLVM would call libm for it.
+    """
+    found: list[ir.Operation] = []
+
+    def visit(operation: ir.Operation) -> ir.WalkResult:
+        if operation.name in EXPANSIONS and _computable(operation.results[0].type):
+            found.append(operation)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    for operation in found:
+        with ir.InsertionPoint(operation), operation.location:
+            result = expand(operation.name, list(operation.operands), fma=fma)
+        operation.results[0].replace_all_uses_with(result)
+        operation.erase()
+
+
+def expand(name: str, operands: list[ir.Value], *, fma: bool = True) -> ir.Value:
+    """Emits the code of one function at the current insertion point.
+
+    >>> expand("math.exp", [x])
+    """
+    original = operands[0].type
+    narrow = isinstance(element_type(original), ir.F16Type | ir.BF16Type)
+    emitter = Emitter(original, fma=fma)
+    if narrow:
+        emitter = emitter.as_single()
+        operands = [arith.ExtFOp(emitter.type, operand).result for operand in operands]
+    result = EXPANSIONS[name](emitter, *(Value(emitter, operand) for operand in operands))
+    return arith.TruncFOp(original, result.ssa).result if narrow else result.ssa
+
+
+def _computable(value_type: ir.Type) -> bool:
+    return isinstance(element_type(value_type), ir.F16Type | ir.BF16Type | ir.F32Type | ir.F64Type)
