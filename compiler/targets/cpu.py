@@ -1,0 +1,185 @@
+"""The CPU target: a module in the LLVM dialect -> one object with `px_entry` and `px_arena_bytes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mlir import ir
+
+from phalanx.compiler.targets.base import Artifact
+from phalanx.compiler.targets.half import link_helpers
+from phalanx.compiler.targets.isa import Isa, isa
+from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, translate
+from phalanx.dialects.errors import CompileError
+from phalanx.runtime.object_file import read_symbols
+
+ENTRY = "px_entry"
+ARENA_BYTES = "px_arena_bytes"
+EXPORTS = (ENTRY, ARENA_BYTES)
+ALIGNMENT = 64
+
+_POINTER, _INDEX = "!llvm.ptr", "i64"
+
+
+def llvm_pipeline(openmp: bool) -> list[tuple[str, str]]:
+    """C++ passes from memref/scf/vector/arith/math (no linalg) down to the LLVM dialect, each with its reason.
+
+    `openmp` turns `scf.parallel` into OpenMP regions; without it such loops run one after the other.
+    """
+    steps = [
+        ("canonicalize", "before lowering it sees whole loops and costs a third of what it would after"),
+        ("cse", "index computations repeat between loop nests"),
+    ]
+    if openmp:
+        steps += [
+            ("convert-scf-to-openmp", "first of the loop passes: convert-scf-to-cf would make scf.parallel
+            sequential"), ("canonicalize", "removes the one-block memref.alloca_scope that scf.for lowering
+            would break"), ] steps += [ ("convert-vector-to-scf{full-unroll=true}", "transfers of rank 2 and
+            up have no LLVM counterpart"), ("lower-affine", "affine.apply of tile offsets"),
+            ("convert-scf-to-cf", "loops to branches"), ("memref-expand", "memref.reshape and atomic ops"),
+            ("expand-strided-metadata", "subviews and reinterpret_casts to plain offsets"), ("lower-affine",
+            "the pass before emits affine.apply"), (
+            "convert-vector-to-llvm{vector-contract-lowering=outerproduct reassociate-fp-reductions=1}", "a
+            strict-order vector.reduction is a chain of scalar adds", ), ("convert-math-to-llvm", "sqrt,
+            floor, fma, ... that are instructions"), ("convert-math-to-libm", "what px-expand-math leaves"),
+            ("convert-index-to-llvm", "index arithmetic"), ("convert-arith-to-llvm", "scalars and vectors"),
+            ("convert-ub-to-llvm", "ub.poison comes from the vector patterns"), ("finalize-memref-to-llvm",
+            "loads, stores, allocas, globals"), ( "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1}",
+            "rank-0 memref arguments become plain C pointers, with their noalias", ), ] if openmp:
+            steps.append(("convert-openmp-to-llvm", "after the types inside the regions are LLVM's, before
+            their branches")) steps += [ ("convert-cf-to-llvm", "branches last: the passes before still
+            create some"), ("reconcile-unrealized-casts", "only the LLVM dialect may be left"), ] return
+            steps
+
+
+def _functions(module: Any) -> Iterator[tuple[str, Any]]:
+    for operation in module.body.operations:
+        if operation.operation.name == "llvm.func":
+            yield ir.StringAttr(operation.attributes["sym_name"]).value, operation.operation
+
+
+def workspace_bytes(module: Any) -> int:
+    """Largest `px.workspace` of any function: clusters share one workspace, as they run one at a time."""
+    sizes = [
+        ir.IntegerAttr(function.attributes["px.workspace"]).value
+        for _, function in _functions(module)
+        if "px.workspace" in function.attributes
+    ]
+    return max(sizes, default=0)
+
+
+def add_entry(module: Any, *, inputs: int, results: int, dims: int) -> None:
+    """Append `px_entry(ptrs, dims, arena)` and `px_arena_bytes(dims)` to a module in the LLVM dialect.
+
+    `ptrs` is an array of `inputs` then `results` pointers, `dims` an array of i64. Raises CompileError when
+    `@main` (pointers, sizes, arena) or `@main_arena_bytes` (sizes -> bytes) does not have that signature.
+    """
+    functions = dict(_functions(module))
+    _check_signature(functions, "main", [_POINTER] * (inputs + results) + [_INDEX] * dims + [_POINTER])
+    _check_signature(functions, "main_arena_bytes", [_INDEX] * dims)
+    text = _entry_text(inputs + results, dims, workspace_bytes(module))
+    with module.context, ir.Location.name("px_entry"):
+        added = ir.Module.parse(text)
+        with ir.InsertionPoint(module.body):
+            for operation in added.body.operations:
+                if operation.operation.regions[0].blocks:  # not the declarations the text needs to verify alone
+                    operation.operation.clone()
+
+
+def _check_signature(functions: dict[str, Any], name: str, expected: list[str]) -> None:
+    if name not in functions or not functions[name].regions[0].blocks:
+        raise CompileError(f"module has no function @{name} with a body")
+    actual = [str(argument.type) for argument in functions[name].regions[0].blocks[0].arguments]
+    if actual != expected:
+        raise CompileError(f"@{name}: expected arguments ({', '.join(expected)}), got ({', '.join(actual)})")
+
+
+def _entry_text(pointers: int, dims: int, workspace: int) -> str:
+    types = ", ".join([_POINTER] * pointers + [_INDEX] * dims + [_POINTER])
+    sizes = ", ".join([_INDEX] * dims)
+    load_pointers = "".join(
+        f"  %pa{i} = llvm.getelementptr %ptrs[{i}] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr\n"
+        f"  %p{i} = llvm.load %pa{i} : !llvm.ptr -> !llvm.ptr\n"
+        for i in range(pointers)
+    )
+    load_dims = "".join(
+        f"  %da{i} = llvm.getelementptr %dims[{i}] : (!llvm.ptr) -> !llvm.ptr, i64\n"
+        f"  %d{i} = llvm.load %da{i} : !llvm.ptr -> i64\n"
+        for i in range(dims)
+    )
+    dim_values = ", ".join(f"%d{i}" for i in range(dims))
+    values = ", ".join([*(f"%p{i}" for i in range(pointers)), *([dim_values] if dims else []), "%arena"])
+    return f"""
+llvm.func @main({types})
+llvm.func @main_arena_bytes({sizes}) -> i64
+llvm.func @{ENTRY}(%ptrs: !llvm.ptr, %dims: !llvm.ptr, %arena: !llvm.ptr) -> i32 {{
+{load_pointers}{load_dims}  llvm.call @main({values}) : ({types}) -> ()
+  %status = llvm.mlir.constant(0 : i32) : i32
+  llvm.return %status : i32
+}}
+llvm.func @{ARENA_BYTES}(%dims: !llvm.ptr) -> i64 {{
+{load_dims}  %planned = llvm.call @main_arena_bytes({dim_values}) : ({sizes}) -> i64
+  %extra = llvm.mlir.constant({workspace + ALIGNMENT - 1} : i64) : i64
+  %mask = llvm.mlir.constant({-ALIGNMENT} : i64) : i64
+  %sum = llvm.add %planned, %extra : i64
+  %bytes = llvm.and %sum, %mask : i64
+  llvm.return %bytes : i64
+}}
+"""
+
+
+class CpuTarget:
+    """Code generation for host processors.
+
+    >>> target = CpuTarget("x86-64-v3")
+    >>> add_entry(module, inputs=2, results=1, dims=0)
+    >>> artifact = target.finish(module)
+    """
+
+    name = "cpu"
+
+    def __init__(self, instruction_set: str | Isa | None = None, *, passes: str = "default<O2>") -> None:
+        """`instruction_set` defaults to this machine; `passes` is an LLVM pipeline ("" for none)."""
+        self.isa = isa(instruction_set)
+        self.passes = passes
+
+    def finish(self, module: Any) -> Artifact:
+        """Object of a module that holds only the LLVM dialect and went through `add_entry`."""
+        with self._machine() as machine, self._optimised(module, machine) as llvm:
+            data = llvm.emit_object(machine)
+        table = read_symbols(data)
+        metadata = {
+            "target": self.name,
+            "passes": self.passes,
+            "openmp": any(name.startswith("__kmpc_") for name in table.undefined),
+        }
+        return Artifact(data, table.defined, table.undefined, self.isa, metadata)
+
+    def assembly(self, module: Any) -> str:
+        """Assembly text of the same code, for reading."""
+        with self._machine() as machine, self._optimised(module, machine) as llvm:
+            return llvm.emit_assembly(machine)
+
+    def _machine(self) -> TargetMachine:
+        return TargetMachine(self.isa.triple, self.isa.cpu, self.isa.features)
+
+    def _optimised(self, module: Any, machine: TargetMachine) -> LlvmModule:
+        for _, function in _functions(module):
+            # Clusters stay functions: compile time then grows linearly and profiles name the user's line.
+            if "px.cluster" in function.attributes:
+                function.attributes["no_inline"] = ir.UnitAttr.get(module.context)
+        llvm = translate(module)
+        try:
+            llvm.set_target(machine)
+            llvm.keep_only(EXPORTS)
+            llvm.rename("main", "px_main")  # C gives `main` a meaning that debuggers and linkers act on
+            link_helpers(llvm)
+            llvm.add_attributes(self.isa.function_attributes)
+            llvm.verify()
+            if self.passes:
+                llvm.run_passes(self.passes, machine)
+        except CompileError:
+            llvm.close()
+            raise
+        return llvm
