@@ -121,7 +121,7 @@ class LoadedObject:
     def __init__(
         self, data: bytes, symbols: Mapping[str, int] | None = None, *, keep: Iterable[object] = ()
     ) -> None:
-        """Load `data`; `symbols` are extra addresses by name, `keep` objects that must live as long as the code
+        """Load `data`; `symbols` are extra addresses by name, `keep` what must live as long as the code
         (the CFUNCTYPE callbacks behind `symbols`)."""
         table = read_symbols(data)
         self.exports = table.defined
@@ -197,7 +197,7 @@ class LoadedObject:
         return self._jit is None
 
     def close(self) -> None:
-        """Free the code now. The caller promises that no thread runs it and no pointer to it is used again."""
+        """Free the code now. The caller promises that nothing runs it or will call a pointer to it."""
         with self._lock:
             self._jit = None
             self._addresses.clear()

@@ -51,7 +51,8 @@ def _name(data: bytes, start: int) -> str:
 def _read_elf(data: bytes) -> SymbolTable:
     (section_offset,) = struct.unpack_from("<Q", data, 40)
     entry_size, count = struct.unpack_from("<HH", data, 58)
-    sections = [struct.unpack_from("<IIQQQQIIQQ", data, section_offset + i * entry_size) for i in range(count)]
+    offsets = range(section_offset, section_offset + count * entry_size, entry_size)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", data, offset) for offset in offsets]
     defined: list[str] = []
     undefined: list[str] = []
     for section in sections:
@@ -80,8 +81,13 @@ def _read_macho(data: bytes) -> SymbolTable:
         if command == _MACHO_SYMTAB:
             symbols, count, strings, _strings_size = struct.unpack_from("<IIII", data, at + 8)
             for i in range(count):
-                name, kind, _section, _description, _value = struct.unpack_from("<IBBHQ", data, symbols + 16
-                * i) if kind & _MACHO_STAB or not kind & _MACHO_EXTERNAL: continue text = _name(data, strings
-                + name).removeprefix("_")  # C names carry one underscore there if kind & _MACHO_TYPE == 0:
-                undefined.append(text) elif not kind & _MACHO_PRIVATE: defined.append(text) at += size return
-                SymbolTable(tuple(sorted(defined)), tuple(sorted(undefined)))
+                start, kind, _, _, _ = struct.unpack_from("<IBBHQ", data, symbols + 16 * i)
+                if kind & _MACHO_STAB or not kind & _MACHO_EXTERNAL:
+                    continue
+                name = _name(data, strings + start).removeprefix("_")  # C names carry one underscore there
+                if kind & _MACHO_TYPE == 0:
+                    undefined.append(name)
+                elif not kind & _MACHO_PRIVATE:
+                    defined.append(name)
+        at += size
+    return SymbolTable(tuple(sorted(defined)), tuple(sorted(undefined)))

@@ -100,9 +100,9 @@ def available_processors() -> int:
 
 
 def cgroup_quota(root: Path = Path("/")) -> float | None:
-    """CPU quota of this process's cgroup in processors, None when unlimited; the tightest of all ancestors counts.
+    """CPU quota of this process's cgroup in processors, None when unlimited.
 
-    `root` is prefixed to the `/proc` and `/sys` paths.
+    The tightest of all ancestors counts. `root` is prefixed to the `/proc` and `/sys` paths.
     """
     quotas: list[float] = []
     try:

@@ -23,7 +23,7 @@ _POINTER, _INDEX = "!llvm.ptr", "i64"
 
 
 def llvm_pipeline(openmp: bool) -> list[tuple[str, str]]:
-    """C++ passes from memref/scf/vector/arith/math (no linalg) down to the LLVM dialect, each with its reason.
+    """C++ passes from memref/scf/vector/arith/math (no linalg) down to the LLVM dialect, with reasons.
 
     `openmp` turns `scf.parallel` into OpenMP regions; without it such loops run one after the other.
     """
@@ -33,24 +33,38 @@ def llvm_pipeline(openmp: bool) -> list[tuple[str, str]]:
     ]
     if openmp:
         steps += [
-            ("convert-scf-to-openmp", "first of the loop passes: convert-scf-to-cf would make scf.parallel
-            sequential"), ("canonicalize", "removes the one-block memref.alloca_scope that scf.for lowering
-            would break"), ] steps += [ ("convert-vector-to-scf{full-unroll=true}", "transfers of rank 2 and
-            up have no LLVM counterpart"), ("lower-affine", "affine.apply of tile offsets"),
-            ("convert-scf-to-cf", "loops to branches"), ("memref-expand", "memref.reshape and atomic ops"),
-            ("expand-strided-metadata", "subviews and reinterpret_casts to plain offsets"), ("lower-affine",
-            "the pass before emits affine.apply"), (
-            "convert-vector-to-llvm{vector-contract-lowering=outerproduct reassociate-fp-reductions=1}", "a
-            strict-order vector.reduction is a chain of scalar adds", ), ("convert-math-to-llvm", "sqrt,
-            floor, fma, ... that are instructions"), ("convert-math-to-libm", "what px-expand-math leaves"),
-            ("convert-index-to-llvm", "index arithmetic"), ("convert-arith-to-llvm", "scalars and vectors"),
-            ("convert-ub-to-llvm", "ub.poison comes from the vector patterns"), ("finalize-memref-to-llvm",
-            "loads, stores, allocas, globals"), ( "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1}",
-            "rank-0 memref arguments become plain C pointers, with their noalias", ), ] if openmp:
-            steps.append(("convert-openmp-to-llvm", "after the types inside the regions are LLVM's, before
-            their branches")) steps += [ ("convert-cf-to-llvm", "branches last: the passes before still
-            create some"), ("reconcile-unrealized-casts", "only the LLVM dialect may be left"), ] return
-            steps
+            ("convert-scf-to-openmp", "before convert-scf-to-cf, which would make scf.parallel sequential"),
+            ("canonicalize", "removes the one-block memref.alloca_scope that scf.for lowering would break"),
+        ]
+    steps += [
+        ("convert-vector-to-scf{full-unroll=true}", "transfers of rank 2 and up have no LLVM counterpart"),
+        ("lower-affine", "affine.apply of tile offsets"),
+        ("convert-scf-to-cf", "loops to branches"),
+        ("memref-expand", "memref.reshape and atomic ops"),
+        ("expand-strided-metadata", "subviews and reinterpret_casts to plain offsets"),
+        ("lower-affine", "the pass before emits affine.apply"),
+        (
+            "convert-vector-to-llvm{vector-contract-lowering=outerproduct reassociate-fp-reductions=1}",
+            "a strict-order vector.reduction is a chain of scalar adds",
+        ),
+        ("convert-math-to-llvm", "sqrt, floor, fma, ... that are instructions"),
+        ("convert-math-to-libm", "what px-expand-math leaves"),
+        ("convert-index-to-llvm", "index arithmetic"),
+        ("convert-arith-to-llvm", "scalars and vectors"),
+        ("convert-ub-to-llvm", "ub.poison comes from the vector patterns"),
+        ("finalize-memref-to-llvm", "loads, stores, allocas, globals"),
+        (
+            "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1}",
+            "rank-0 memref arguments become plain C pointers, with their noalias",
+        ),
+    ]
+    if openmp:
+        steps.append(("convert-openmp-to-llvm", "its regions hold LLVM types by now, but cf branches still"))
+    steps += [
+        ("convert-cf-to-llvm", "branches last: the passes before still create some"),
+        ("reconcile-unrealized-casts", "only the LLVM dialect may be left"),
+    ]
+    return steps
 
 
 def _functions(module: Any) -> Iterator[tuple[str, Any]]:
@@ -83,7 +97,7 @@ def add_entry(module: Any, *, inputs: int, results: int, dims: int) -> None:
         added = ir.Module.parse(text)
         with ir.InsertionPoint(module.body):
             for operation in added.body.operations:
-                if operation.operation.regions[0].blocks:  # not the declarations the text needs to verify alone
+                if operation.operation.regions[0].blocks:  # not the text's declarations
                     operation.operation.clone()
 
 

@@ -285,7 +285,7 @@ class LlvmModule:
             raise CompileError(f"invalid LLVM module: {text.strip()}")
 
     def set_target(self, machine: TargetMachine) -> None:
-        """Write the machine's triple and data layout into the module; passes and code generation need them."""
+        """Write the machine's triple and data layout into the module; passes and codegen need both."""
         layout = function("LLVMCreateTargetDataLayout", Handle, Handle)(machine.handle)
         function("LLVMSetModuleDataLayout", None, Handle, Handle)(self.handle, layout)
         function("LLVMDisposeTargetData", None, Handle)(layout)
