@@ -11,14 +11,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import mlir
-import phalanx
 from mlir import ir
 from mlir._mlir_libs._mlir import globals as bindings
 
 from phalanx.dialects import registration
+
+bindings.append_dialect_search_prefix("phalanx.dialects")  # where the bindings look for op views of px
 
 _lock = threading.Lock()
 _shared: list[ir.Context] = []
@@ -41,7 +40,6 @@ def mlir_context() -> ir.Context:
     """The context of the process, made at the first call; not entered."""
     with _lock:
         if not _shared:
-            _prepare_bindings()
             _shared.append(new_context())
         return _shared[0]
 
@@ -56,19 +54,3 @@ def context() -> Iterator[ir.Context]:
     """
     with mlir_context() as entered:
         yield entered
-
-
-def _prepare_bindings() -> None:
-    """Op views are found in `phalanx.dialects`; frames of ours and of the bindings are no user locations."""
-    bindings.append_dialect_search_prefix("phalanx.dialects")
-    for package in (*phalanx.__path__, *mlir.__path__):
-        folder = Path(package)
-        for path in {folder, folder.resolve(), *(link.resolve() for link in folder.iterdir() if link.is_symlink())}:
-            bindings.register_traceback_file_exclusion(str(path))
-
-
-@contextmanager
-def user_locations() -> Iterator[None]:
-    """Operations made inside get the location of the user's line; switched for the whole process by MLIR."""
-    with ir.loc_tracebacks(max_depth=1):
-        yield

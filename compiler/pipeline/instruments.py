@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from mlir import ir
 
@@ -90,6 +90,21 @@ class Dump:
         text = module.operation.get_asm(enable_debug_info=True, large_elements_limit=64)
         (self.folder / f"{self.prefix}{self._number:02d}_{short}.mlir").write_text(text)
         self._number += 1
+
+
+@dataclass
+class Printer:
+    """Prints the IR after every pass, as MLIR's own option does."""
+
+    stream: TextIO
+    debug_info: bool = False
+
+    def before(self, name: str, module: ir.Module) -> None:
+        """Nothing to do: the pass before has printed it."""
+
+    def after(self, name: str, module: ir.Module, seconds: float) -> None:
+        text = module.operation.get_asm(enable_debug_info=self.debug_info, large_elements_limit=64)
+        print(f"// -----// IR after {name} //----- //\n{text}", file=self.stream)
 
 
 def count_operations(module: ir.Module) -> int:

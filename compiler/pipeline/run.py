@@ -149,8 +149,8 @@ def _run_python(module: ir.Module, step: Step) -> None:
     except PhalanxError:
         raise
     except Exception as error:
-        error.add_note(f"while the pass {step.name} ran")
-        raise
+        raise CompileError(f"{step.name}: internal error, {type(error).__name__}: {error}",
+                           hint="this is a mistake in the pass; please report it") from error
     verify(module, f"after {step.name}")
 
 

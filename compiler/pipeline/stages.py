@@ -1,0 +1,161 @@
+"""The stages of a compile: one flat list of passes per target, and what each stage promises.
+
+    px -> linalg -> clusters -> scheduled -> buffers -> llvm
+
+A stage can be printed, dumped, entered from text, stopped after, or replaced by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlir import ir
+
+from phalanx.compiler import config
+from phalanx.compiler.pipeline import diagnostics, registry
+from phalanx.compiler.pipeline import run as runner
+from phalanx.compiler.pipeline.instruments import Dump, Instrument
+from phalanx.compiler.targets.cpu import llvm_pipeline
+from phalanx.dialects.errors import CompileError
+
+Pass = tuple[str, str]  # text and reason
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named list of passes, and the dialects (or single ops) that may be left afterwards."""
+
+    name: str
+    passes: tuple[Pass, ...]
+    forbids: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The stage as a pipeline for `phalanx-opt --pass-pipeline`."""
+        return ",".join(text for text, _ in self.passes)
+
+    def __str__(self) -> str:
+        width = max((len(text) for text, _ in self.passes), default=0)
+        return "\n".join([f"{self.name}:", *(f"  {text:<{min(width, 50)}}  {why}" for text, why in self.passes)])
+
+
+def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fma: bool = True) -> tuple[Stage, ...]:
+    """Everything between a traced module and the LLVM dialect of a CPU."""
+    return (
+        Stage("px", (
+            ("px-verify", "text input is checked as tracing checks: shapes, dtypes, attributes"),
+            ("px-canonicalize", "drop what changes nothing"),
+            ("cse", "constants and sizes first, so that equal px ops have equal operands"),
+            ("px-cse", "C++ cse does not touch px ops"),
+            ("px-dce", "gradients leave values nobody asked for"),
+            ("canonicalize", "unused results and carries of loops and branches go"),
+            ("px-dce", "and what computed them"),
+        )),
+        Stage("linalg", (
+            ("convert-px-to-linalg", "every op by its own `lower`"),
+            ("canonicalize", "fold casts, sizes and constants of the lowering"),
+            ("cse", "one copy of every size computation and fill"),
+            ("px-locations", "folded constants have lost theirs"),
+        ), forbids=("px",)),
+        Stage("clusters", (
+            (f"px-form-clusters{{fuse={_word(fuse)}}}", "group array ops into loop nests, plan memory, write the driver"),
+        ), forbids=("px",)),
+        Stage("scheduled", (
+            (f"px-schedule-loops{{isa={isa} threads={_word(threads)}}}", "loops, tiles and vectors of every cluster"),
+        ), forbids=("px", "linalg", "tensor", "bufferization")),
+        Stage("buffers", (
+            ("canonicalize", "fold views and index arithmetic before they become pointers"),
+            ("cse", "before lowering, while loads and views are still visible as such"),
+            ("px-locations", "folded constants have lost theirs"),
+        ), forbids=("px", "linalg", "tensor", "bufferization")),
+        Stage("llvm", (
+            (f"px-expand-math{{fma={_word(fma)}}}", "our own vectorisable functions instead of libm calls"),
+            *llvm_pipeline(openmp=threads),
+            ("px-locations", "debug info and profiles need a line for everything"),
+        ), only=("llvm", "builtin", "omp") if threads else ("llvm", "builtin")),
+    )
+
+
+def _word(flag: bool) -> str:
+    return "true" if flag else "false"
+
+
+def stage_named(stages: Sequence[Stage], name: str) -> Stage:
+    """The stage of that name; raises CompileError with the nearest names."""
+    for stage in stages:
+        if stage.name == name:
+            return stage
+    raise CompileError(f"pipeline: no stage {name!r}", hint=registry.nearest(name, [s.name for s in stages]))
+
+
+def replaced(stages: Sequence[Stage], stage: Stage) -> tuple[Stage, ...]:
+    """The same stages with `stage` in the place of the one of its name."""
+    stage_named(stages, stage.name)
+    return tuple(stage if old.name == stage.name else old for old in stages)
+
+
+def run_stages(
+    module: ir.Module,
+    stages: Sequence[Stage],
+    *,
+    first: str | None = None,
+    last: str | None = None,
+    instruments: Sequence[Instrument] = (),
+    after_stage: Callable[[str, ir.Module], None] | None = None,
+    label: str = "main",
+) -> None:
+    """Run `stages` from `first` to `last` on a module, in place, each one's contract checked afterwards.
+
+    `after_stage(name, module)` sees the module at the end of each stage. With the option `dump_ir` the IR after
+    every pass is written to `<dump_ir>/<label>/<stage>_<number>_<pass>.mlir`.
+    Raises CompileError at the user's line.
+    """
+    names = [stage.name for stage in stages]
+    start = names.index(stage_named(stages, first).name) if first else 0
+    stop = names.index(stage_named(stages, last).name) if last else len(names) - 1
+    dump = config.get("dump_ir")
+    for position in range(start, stop + 1):
+        stage = stages[position]
+        watchers = list(instruments)
+        if dump:
+            watchers.append(Dump(Path(dump) / label, prefix=f"{position}-{stage.name}_"))
+        try:
+            runner.run(module, stage.text, instruments=watchers)
+            check_contract(module, stage)
+        except CompileError as error:
+            error.message = f"{stage.name} stage: {error.message}"
+            raise
+        if after_stage is not None:
+            after_stage(stage.name, module)
+
+
+def check_contract(module: ir.Module, stage: Stage) -> None:
+    """Raise CompileError at the user's line of the first operation the stage should not have left."""
+    if not stage.forbids and not stage.only:
+        return
+    legal: dict[str, bool] = {}
+    found: list[ir.Operation] = []
+
+    def visit(operation: ir.Operation) -> ir.WalkResult:
+        name = operation.name
+        allowed = legal.get(name)
+        if allowed is None:
+            allowed = legal[name] = _allowed(name, stage)
+        if allowed:
+            return ir.WalkResult.ADVANCE
+        found.append(operation)
+        return ir.WalkResult.INTERRUPT
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    if found:
+        raise diagnostics.at_operation(f"{found[0].name} is left", found[0])
+
+
+def _allowed(name: str, stage: Stage) -> bool:
+    names = (name, name.partition(".")[0])
+    if any(n in stage.forbids for n in names):
+        return False
+    return not stage.only or any(n in stage.only for n in names)
