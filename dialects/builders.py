@@ -214,6 +214,8 @@ class Lowering:
     def __init__(self, sizes: Callable[[Size], ir.Value]) -> None:
         self._sizes = sizes
         self.scalars = Scalars(self)
+        #: builds a call of host code; set by the conversion, which owns the module
+        self.host_call: Callable[[int, Sequence[Lowered], Sequence[Aval]], list[Lowered]] | None = None
 
     def size(self, size: Size) -> ir.Value:
         """A size as an index value."""

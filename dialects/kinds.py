@@ -78,7 +78,7 @@ class Elementwise(Op):
     @classmethod
     def infer(cls, avals: Sequence[Aval], attrs: dict[str, Any]) -> Aval:
         first = avals[0].dtype
-        if cls.promotes and any(a.dtype is not first for a in avals):
+        if cls.promotes is True and any(a.dtype is not first for a in avals):
             listed = " and ".join(str(a) for a in avals)
             raise DTypeError(f"{cls.name}: operands have different dtypes, got {listed}")
         return Aval(broadcast_shapes(cls.name, *[a.shape for a in avals]), cls.result_dtype(first, attrs))

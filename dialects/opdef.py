@@ -145,8 +145,8 @@ class Op(metaclass=OpMeta):
     # What a kind or op may set.
     results: ClassVar[int] = 1
     side_effect: ClassVar[bool] = False
-    #: operands meet in one dtype before the op sees them
-    promotes: ClassVar[bool] = False
+    #: operands (True: all; or the named ones) meet in one dtype before the op sees them
+    promotes: ClassVar[bool | tuple[str, ...]] = False
     #: integer operands become the default float first (math functions)
     floats: ClassVar[bool] = False
     #: operands broadcast against each other inside the op

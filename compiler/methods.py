@@ -1,0 +1,67 @@
+"""Gives Tensor and Tracer the operators and methods the op table and the composites declare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from phalanx.compiler import dispatch
+from phalanx.compiler.tensor import Tensor
+from phalanx.compiler.trace.tracer import Tracer
+from phalanx.dialects.opdef import COMPOSITES, REGISTRY
+
+_BINARY = {
+    "+": "add", "-": "sub", "*": "mul", "/": "truediv", "//": "floordiv", "%": "mod", "**": "pow", "@": "matmul",
+    "&": "and", "|": "or", "^": "xor", "<<": "lshift", ">>": "rshift",
+}
+_COMPARE = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+_UNARY = {"u-": "neg", "u+": "pos", "~": "invert", "abs": "abs"}
+
+
+def _operator(function: Callable[..., Any], *, reflected: bool = False) -> Callable[..., Any]:
+    def binary(self: Any, other: Any) -> Any:
+        if not _is_operand(other):
+            return NotImplemented
+        return function(other, self) if reflected else function(self, other)
+
+    return binary
+
+
+def _is_operand(value: Any) -> bool:
+    return (isinstance(value, (Tensor, Tracer)) or dispatch.is_weak(value) or hasattr(value, "__array__")
+            or hasattr(value, "__dlpack__") or isinstance(value, (list, tuple, complex)))
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    method.__doc__ = function.__doc__
+    return method
+
+
+def _attach(cls: type[Any], symbol: str | None, method: str | None, function: Callable[..., Any]) -> None:
+    if symbol in _BINARY:
+        setattr(cls, f"__{_BINARY[symbol]}__", _operator(function))
+        setattr(cls, f"__r{_BINARY[symbol]}__", _operator(function, reflected=True))
+    elif symbol in _COMPARE:
+        setattr(cls, f"__{_COMPARE[symbol]}__", _operator(function))
+    elif symbol in _UNARY:
+        setattr(cls, f"__{_UNARY[symbol]}__", lambda self: function(self))
+    elif symbol is not None:
+        raise ValueError(f"no operator is spelled {symbol!r}")
+    if method:
+        setattr(cls, method, _method(function))
+
+
+def attach_all() -> None:
+    """Install everything; called once, after the op families are imported."""
+    for op in REGISTRY.values():
+        for cls in (Tensor, Tracer):
+            _attach(cls, op.symbol, op.method, op)
+    for composite in COMPOSITES.values():
+        for cls in (Tensor, Tracer):
+            _attach(cls, composite.symbol, composite.method, composite.function)
+    for cls in (Tensor, Tracer):
+        # Defining __eq__ above must not take hashing away: tensors hash by identity.
+        cls.__hash__ = object.__hash__  # type: ignore[method-assign]

@@ -1,0 +1,82 @@
+"""Pytrees: nested containers of tensors, by optree; and the names of their leaves, for messages."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optree
+
+from phalanx.dialects.errors import ArgumentError
+
+NAMESPACE = "phalanx"
+TreeSpec = Any
+
+
+def flatten(tree: Any, who: str = "arguments") -> tuple[list[Any], TreeSpec]:
+    """Leaves and structure of a pytree; None is an empty tree.
+
+    Raises ArgumentError for a container that holds itself.
+    """
+    try:
+        return optree.tree_flatten(tree, namespace=NAMESPACE)
+    except RecursionError:
+        raise ArgumentError(f"{who}: a container holds itself (or is nested thousands deep)",
+                            hint="pass a finite tree of dicts, lists, tuples and registered dataclasses") from None
+
+
+def unflatten(structure: TreeSpec, leaves: Sequence[Any]) -> Any:
+    """The tree with other leaves."""
+    return optree.tree_unflatten(structure, leaves)
+
+
+def names(structure: TreeSpec, root: str = "") -> list[str]:
+    """One name per leaf such as `params['w'][0]`."""
+    found = []
+    for accessor in structure.accessors():
+        text = accessor.codify("") if hasattr(accessor, "codify") else str(accessor)
+        found.append(root + text)
+    return found
+
+
+def map_leaves(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    """`function` on every leaf, structure kept."""
+    return optree.tree_map(function, tree, *rest, namespace=NAMESPACE)
+
+
+def register_dataclass(cls: type[Any] | None = None, /, *, static: Sequence[str] = ()) -> Any:
+    """Make a dataclass a container of tensors; `static` fields are part of the structure, not leaves.
+
+    >>> @px.register_dataclass(static=("name",))
+    ... @dataclasses.dataclass
+    ... class Layer:
+    ...     weight: px.Tensor
+    ...     name: str
+
+    Raises ArgumentError when the class is not a dataclass or a static field does not exist.
+    """
+
+    def register(cls: type[Any]) -> type[Any]:
+        if not dataclasses.is_dataclass(cls):
+            raise ArgumentError(f"register_dataclass: {cls.__name__} is not a dataclass",
+                                hint="put @dataclasses.dataclass below @px.register_dataclass")
+        fields = [f.name for f in dataclasses.fields(cls) if f.init]
+        unknown = [s for s in static if s not in fields]
+        if unknown:
+            raise ArgumentError(f"register_dataclass: {cls.__name__} has no field {unknown[0]!r}",
+                                hint=f"it has {', '.join(fields)}")
+        dynamic = [f for f in fields if f not in static]
+
+        def pack(value: Any) -> tuple[list[Any], tuple[Any, ...], list[Any]]:
+            children = [getattr(value, f) for f in dynamic]
+            return children, tuple(getattr(value, f) for f in static), [optree.GetAttrEntry(f, cls, optree.PyTreeKind.CUSTOM)
+                                                                       for f in dynamic]
+
+        def unpack(kept: tuple[Any, ...], children: Sequence[Any]) -> Any:
+            return cls(**dict(zip(dynamic, children, strict=True)), **dict(zip(static, kept, strict=True)))
+
+        optree.register_pytree_node(cls, pack, unpack, namespace=NAMESPACE)
+        return cls
+
+    return register(cls) if cls is not None else register
