@@ -180,8 +180,8 @@ def run_tool(words: Sequence[str]) -> int:
     except PhalanxError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    # MLIR calls its input "-"; errors show lines of it under that name.
-    linecache.cache["-"] = (len(text), None, text.splitlines(keepends=True), "-")
+    if arguments.file == "-":  # errors show lines of standard input too
+        linecache.cache["-"] = (len(text), None, text.splitlines(keepends=True), "-")
     printed: list[str] = []
     failed = False
     for chunk in chunks(text, arguments.split):
@@ -189,6 +189,8 @@ def run_tool(words: Sequence[str]) -> int:
         try:
             printed.append(process(chunk, arguments))
         except PhalanxError as error:
+            if error.location and error.location.startswith("-:"):  # MLIR's name for text it was handed
+                error.location = arguments.file + error.location[1:]
             errors.append(error)
         if arguments.verify_diagnostics:
             problems = expectations.compare(chunk, errors)
