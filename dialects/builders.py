@@ -228,6 +228,10 @@ class Lowering:
         kind = storage_tensor_type(aval.shape, aval.dtype)
         return ir.Operation.create("tensor.empty", results=[kind], operands=self.dynamic_sizes(aval)).result
 
+    def uninitialised(self, aval: Aval) -> Lowered:
+        """A tensor whose elements are still to be written."""
+        return Lowered(self.empty(aval), aval)
+
     def fill(self, aval: Aval, value: Any) -> Lowered:
         """A tensor of one value: a Python number, or a storage scalar SSA value."""
         if not isinstance(value, ir.Value):
