@@ -12,6 +12,7 @@ from phalanx.runtime.backends.base import (
     Statistics,
     Storage,
     Unavailable,
+    get_backend,
 )
 
 REGISTRY.register("cpu", "aligned host buffers, each op a cached one-op compile", cpu.CpuBackend)
@@ -20,7 +21,6 @@ for _library in array_api.LIBRARIES:
     REGISTRY.register(_library.name, _library.summary, _library.open)
 REGISTRY.register_prefix("array_api", array_api.open_module)
 
-get_backend = REGISTRY.get
 backend_names = REGISTRY.names
 backend_availability = REGISTRY.availability
 

@@ -221,3 +221,4 @@ class Registry:
 
 
 REGISTRY = Registry()
+get_backend = REGISTRY.get

@@ -1,0 +1,151 @@
+"""Executable: loaded machine code that is called with buffers and returns buffers."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from phalanx.dialects.errors import ArgumentError, DeviceError
+from phalanx.runtime.allocator import HOST, Allocator
+from phalanx.runtime.buffer import Buffer
+from phalanx.runtime.host_calls import HostSite, Launch
+from phalanx.runtime.signature import Signature
+from phalanx.runtime.threads import prepare_launch
+
+ENTRY_SYMBOL = "px_entry"
+ARENA_SYMBOL = "px_arena_bytes"
+
+
+class Code(Protocol):
+    """Loaded machine code: a JIT-compiled object or a shared library."""
+
+    def function(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+        """The exported function as a ctypes callable that keeps the code loaded."""
+
+
+class Executable:
+    """A compiled function with its signature. Safe to call from several threads at once.
+
+    `aliases` maps a result to the donated input whose memory it takes when nobody else looks at it.
+    `sites` are the places where the code calls Python. `threads` overrides the number in force at the call.
+
+    >>> executable = Executable(jit.load(artifact.object), signature)
+    >>> (result,) = executable([buffer])
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        signature: Signature,
+        *,
+        donated: Sequence[int] = (),
+        aliases: Mapping[int, int] | None = None,
+        sites: Sequence[HostSite] = (),
+        threads: int | None = None,
+        allocator: Allocator = HOST,
+    ) -> None:
+        self.signature = signature
+        self.donated = tuple(donated)
+        self.aliases = dict(aliases or {})
+        self.sites = tuple(sites)
+        self.threads = threads
+        self._allocator = allocator
+        self._check_aliases()
+        pointer = ctypes.c_void_p
+        self._entry = code.function(ENTRY_SYMBOL, ctypes.c_int32, pointer, pointer, pointer)
+        self._measure = code.function(ARENA_SYMBOL, ctypes.c_int64, pointer)
+        self._pointers = ctypes.c_void_p * (len(signature.inputs) + len(signature.outputs))
+        self._sizes = ctypes.c_int64 * len(signature.dims)
+        self._static_shapes = None if signature.dims else signature.output_shapes(())
+        self._static_arena = None if signature.dims else self.arena_bytes(())
+
+    def _check_aliases(self) -> None:
+        signature = self.signature
+        for output, index in self.aliases.items():
+            source, result = signature.inputs[index], signature.outputs[output]
+            if index not in self.donated:
+                raise ArgumentError(f"{signature.function}: '{source.name}' is aliased but not donated")
+            if (source.dtype, source.shape) != (result.dtype, result.shape):
+                raise ArgumentError(f"{signature.function}: '{source.name}' {source} cannot hold a {result}")
+        if len(set(self.aliases.values())) != len(self.aliases):
+            raise ArgumentError(f"{signature.function}: two results alias one argument")
+
+    def arena_bytes(self, sizes: Sequence[int]) -> int:
+        """Scratch memory one call takes, for given values of the named sizes."""
+        needed = int(self._measure(self._sizes(*sizes)))
+        if needed < 0:
+            raise DeviceError(f"{self.signature.function}: sizes overflow, got {tuple(sizes)}")
+        return needed
+
+    def __call__(
+        self,
+        buffers: Sequence[Buffer],
+        *,
+        sites: Sequence[HostSite] | None = None,
+        location: str | None = None,
+    ) -> list[Buffer]:
+        """Run on `buffers`, one per input; `location` is named by the error after use of a donated one.
+
+        Raises ShapeError or DTypeError listing all arguments that do not fit, DeviceError for memory that
+        is gone or elsewhere, and whatever a host call raised.
+        """
+        sizes = self.signature.bind(buffers)
+        device = self._allocator.device
+        memories = []  # held until the call is over, whatever other threads deallocate
+        for buffer, argument in zip(buffers, self.signature.inputs, strict=True):
+            if buffer.device != device:
+                raise DeviceError(
+                    f"{self.signature.function}: argument '{argument.name}' is on {buffer.device}, not on {device}"
+                )
+            memories.append(buffer.memory)
+        results = self._results(buffers, sizes)
+        addresses = [memory.address for memory in memories]
+        addresses += [result.memory.address for result in results]
+        for index in self.donated:
+            buffers[index].donate(self.signature.inputs[index].name, self.signature.function, location)
+        self._launch(self._pointers(*addresses), sizes, self.sites if sites is None else sites)
+        return results
+
+    def _results(self, buffers: Sequence[Buffer], sizes: tuple[int, ...]) -> list[Buffer]:
+        shapes = self._static_shapes
+        if shapes is None:
+            shapes = self.signature.output_shapes(sizes)
+        results = []
+        for index, (output, shape) in enumerate(zip(self.signature.outputs, shapes, strict=True)):
+            source = self.aliases.get(index)
+            if source is not None and _may_overwrite(buffers, source):
+                given = buffers[source]
+                results.append(Buffer(given.memory, output.dtype, shape, given.device))
+            else:
+                results.append(Buffer.empty(shape, output.dtype, self._allocator))
+        return results
+
+    def _launch(self, pointers: Any, sizes: tuple[int, ...], sites: Sequence[HostSite]) -> None:
+        needed = self._static_arena
+        arena = self._allocator.allocate(self.arena_bytes(sizes) if needed is None else needed)
+        prepare_launch(self.threads)
+        if not self.sites:
+            self._finish(self._entry(pointers, self._sizes(*sizes), arena.address))
+            return
+        with Launch(sites, dict(zip(self.signature.dims, sizes, strict=True))) as launch:
+            status = self._entry(pointers, self._sizes(*sizes), arena.address)
+        if launch.error is not None:
+            raise launch.error
+        self._finish(status)
+
+    def _finish(self, status: int) -> None:
+        if status:
+            raise DeviceError(f"{self.signature.function}: native code failed with status {status}")
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{a.name}: {a}" for a in self.signature.inputs)
+        outputs = ", ".join(str(a) for a in self.signature.outputs)
+        return f"<executable {self.signature.function}({inputs}) -> ({outputs})>"
+
+
+def _may_overwrite(buffers: Sequence[Buffer], index: int) -> bool:
+    """Whether the memory of a donated buffer is its own and is passed only once."""
+    buffer = buffers[index]
+    memory = buffer.memory
+    return buffer.exclusive and sum(other.memory is memory for other in buffers) == 1
