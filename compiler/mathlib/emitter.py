@@ -86,6 +86,9 @@ class Value:
     def __neg__(self) -> Value:
         return Value(self.emitter, arith.NegFOp(self.ssa).result)
 
+    def __invert__(self) -> Value:
+        return self ^ -1
+
     def __lt__(self, other: Value | float) -> Value:
         return self._compare("olt", "slt", other)
 
@@ -122,6 +125,10 @@ class Value:
             return Value(self.emitter, arith.CmpFOp(_PREDICATES_FLOAT[float_name], self.ssa, right).result)
         assert integer_name is not None, "comparison does not exist for integers"
         return Value(self.emitter, arith.CmpIOp(_PREDICATES_INTEGER[integer_name], self.ssa, right).result)
+
+
+Pair = tuple[Value, Value]
+"""An unevaluated sum of a number and its small correction."""
 
 
 class Emitter:
@@ -251,18 +258,18 @@ class Emitter:
         half = ((exponent + offset) >> 1) - (offset >> 1)
         return x * self.power_of_two(half) * self.power_of_two(exponent - half)
 
-    def two_sum(self, a: Value, b: Value) -> tuple[Value, Value]:
+    def two_sum(self, a: Value, b: Value) -> Pair:
         """Knuth: a + b as an unevaluated rounded sum and its exact error."""
         total = a + b
         virtual = total - a
         return total, (a - (total - virtual)) + (b - virtual)
 
-    def quick_two_sum(self, a: Value, b: Value) -> tuple[Value, Value]:
+    def quick_two_sum(self, a: Value, b: Value) -> Pair:
         """Dekker: the same for |a| >= |b|."""
         total = a + b
         return total, b - (total - a)
 
-    def two_product(self, a: Value, b: Value) -> tuple[Value, Value]:
+    def two_product(self, a: Value, b: Value) -> Pair:
         """a * b as an unevaluated rounded product and its exact error."""
         product = a * b
         if self.has_fma:
@@ -272,11 +279,15 @@ class Emitter:
         error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
         return product, error
 
-    def _split(self, x: Value) -> tuple[Value, Value]:
-        """Veltkamp's splitting by masking, which cannot overflow."""
+    def _split(self, x: Value) -> Pair:
+        """Veltkamp's splitting on the bit pattern, which cannot overflow: halves of 26 bits in f64.
+
+        Rounding to nearest leaves the low half one bit shorter than cutting would, so that all four
+        partial products are exact.
+        """
         low_bits = (self.format.mantissa + 1) // 2 + 1
         mask = ((1 << self.format.bits) - 1) & ~((1 << low_bits) - 1)
-        high = self.from_bits(self.bits(x) & mask)
+        high = self.from_bits((self.bits(x) + (1 << (low_bits - 1))) & mask)
         return high, x - high
 
     def _like(self, element: ir.Type) -> ir.Type:

@@ -1,22 +1,74 @@
-"""erf, and later erfc and their inverse."""
+"""erf and erfc.
+
+f32 erf: x + x P(x**2) below 1, 1 - e**Q(x) beyond. f64: the same near zero, and beyond
+e**(-x**2) (1 + 2x) erfcx(x) / (1 + 2x), Shepherd and Laframboise's form, with x**2 in double-double.
+"""
 
 from __future__ import annotations
 
+from phalanx.compiler.mathlib.double import through_double
 from phalanx.compiler.mathlib.emitter import Emitter, Value
-from phalanx.compiler.mathlib.exponential import exp_normal
+from phalanx.compiler.mathlib.exponential import exp_normal, exp_scaled
 
-# erf(x) / x - 1 in x**2 for |x| < 1: 2**-30.
+# erf(x) / x - 1 in x**2 for |x| < 1: 2**-30 and 2**-63.
 ERF_32 = (0.12837917, -0.37612626, 0.112835854, -0.026853813, 0.0051883277, -0.00080101937, 7.853862e-05)
+ERF_64 = (
+    0.1283791670955126, -0.3761263890318375, 0.11283791670954885, -0.026866170645077868,
+    0.005223977624828385, -0.0008548326981423378, 0.0001205533113289177, -1.4925595770954924e-05,
+    1.6461008462559485e-06, -1.6350396102718901e-07, 1.466032816182554e-08, -1.1374954416916059e-09,
+    5.960684385170342e-11,
+)  # fmt: skip
 # log(erfc(x)) on [0.95, 4], weighted so that erf has relative error 2**-29.
 LOG_ERFC_32 = (-0.0002447306, -1.1274749, -0.63751715, -0.103640206, 0.022087581, -0.0030085212, 0.00019242431)
+# (1 + 2x) e**(x**2) erfc(x) in (x - 3.75) / (x + 3.75) on [0.5, 28]: 2**-56.
+ERFCX_64 = (
+    1.2375126308378275, -0.1402405985855468, 0.0035854154854671307, 0.0822767384901225,
+    -0.10880393014192977, 0.09230432116129138, -0.05869339858491676, 0.028362277402367016,
+    -0.009746579621147385, 0.0017556260165284617, 0.00029371415809732233, -0.0002901550434837465,
+    5.164669966629009e-05, 2.238777710478833e-05, -1.143661590523616e-05, -9.817702670651124e-07,
+    1.7363582699671703e-06, -4.545184693840173e-08, -2.3916982793236003e-07, 1.3595600547671969e-08,
+    2.4179884542335643e-08,
+)  # fmt: skip
+# The tail of erfc is computed times 2**64, so that its exponential is no denormal before the end.
+_TAIL_SHIFT = 64
 
 
 def erf(emitter: Emitter, x: Value) -> Value:
     """The error function."""
     magnitude = emitter.absolute(x)
-    square = magnitude * magnitude
-    small = emitter.fma(emitter.polynomial(square, ERF_32), magnitude, magnitude)
-    # erfc(4) is below half an ulp of 1.
-    bounded = emitter.clamp_above(magnitude, 4.0)
-    large = emitter.constant(1.0) - exp_normal(emitter, emitter.polynomial(bounded, LOG_ERFC_32))
+    small = _erf_near_zero(emitter, magnitude)
+    if emitter.is_double:
+        tail = _erfc_tail(emitter, magnitude) * 2.0**-_TAIL_SHIFT
+    else:
+        # erfc(4) is below half an ulp of 1.
+        bounded = emitter.clamp_above(magnitude, 4.0)
+        tail = exp_normal(emitter, emitter.polynomial(bounded, LOG_ERFC_32))
+    large = emitter.constant(1.0) - tail
     return emitter.copysign(emitter.select(magnitude < 1.0, small, large), x)
+
+
+@through_double
+def erfc(emitter: Emitter, x: Value) -> Value:
+    """1 - erf(x), with full relative accuracy in the tail."""
+    magnitude = emitter.absolute(x)
+    centre = emitter.constant(1.0) - emitter.copysign(_erf_near_zero(emitter, magnitude), x)
+    tail = _erfc_tail(emitter, magnitude) * 2.0**-_TAIL_SHIFT
+    outer = emitter.select(x < 0.0, emitter.constant(2.0) - tail, tail)
+    central = (x < 0.5) & (x > -1.0)
+    return emitter.select(central, centre, outer)
+
+
+def _erf_near_zero(emitter: Emitter, magnitude: Value) -> Value:
+    square = magnitude * magnitude
+    series = emitter.split_polynomial(square, ERF_64) if emitter.is_double else emitter.polynomial(square, ERF_32)
+    return emitter.fma(series, magnitude, magnitude)
+
+
+def _erfc_tail(emitter: Emitter, magnitude: Value) -> Value:
+    """erfc(x) * 2**64 for x >= 1/2; erfc(28) is below the smallest float."""
+    x = emitter.clamp_above(magnitude, 28.0)
+    square, error = emitter.two_product(x, x)
+    decay = exp_scaled(emitter, -square, _TAIL_SHIFT)
+    decay = emitter.fma(-error, decay, decay)
+    t = (x - 3.75) / (x + 3.75)
+    return decay * emitter.split_polynomial(t, ERFCX_64) / emitter.fma(x, 2.0, 1.0)

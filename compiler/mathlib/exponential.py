@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from phalanx.compiler.mathlib.emitter import Emitter, Value
+from phalanx.compiler.mathlib.emitter import Emitter, Pair, Value
 
 LOG2_E = 1.4426950408889634
 # The high parts end in zeros, so that n * high is exact for every n that occurs.
@@ -22,19 +22,42 @@ EXPM1_32 = (0.5, 0.16666666, 0.041666348, 0.0083333915, 0.0013941652, 0.00019845
 # (2**r - 1) / r: 2**-29.
 EXP2_32 = (0.6931472, 0.24022648, 0.05550332, 0.00961844, 0.0013399133, 0.00015353163)
 EXP_64 = (
-    0.5000000000000012, 0.16666666666666385, 0.04166666666651916, 0.008333333333507682,
-    0.001388888894691881, 0.00019841269486111423, 2.4801489353237692e-05, 2.755759723324471e-06,
-    2.763168706502419e-07, 2.499897798419454e-08,
+    0.5000000000000012,
+    0.16666666666666385,
+    0.04166666666651916,
+    0.008333333333507682,
+    0.001388888894691881,
+    0.00019841269486111423,
+    2.4801489353237692e-05,
+    2.755759723324471e-06,
+    2.763168706502419e-07,
+    2.499897798419454e-08,
 )
 EXPM1_64 = (
-    0.5, 0.16666666666666677, 0.04166666666666649, 0.008333333333320737, 0.0013888888888968394,
-    0.00019841269888685038, 2.4801587164690457e-05, 2.7557241367553476e-06, 2.7557405983358707e-07,
-    2.5110110384242682e-08, 2.08753064757521e-09,
+    0.5,
+    0.16666666666666677,
+    0.04166666666666649,
+    0.008333333333320737,
+    0.0013888888888968394,
+    0.00019841269888685038,
+    2.4801587164690457e-05,
+    2.7557241367553476e-06,
+    2.7557405983358707e-07,
+    2.5110110384242682e-08,
+    2.08753064757521e-09,
 )
 EXP2_64 = (
-    0.6931471805599453, 0.24022650695910133, 0.05550410866482006, 0.009618129107593569,
-    0.0013333558146780091, 0.00015403530457877668, 1.5252733489475374e-05, 1.3215434870351701e-06,
-    1.0178200443728062e-07, 7.0738586266926905e-09, 4.434733964243899e-10,
+    0.6931471805599453,
+    0.24022650695910133,
+    0.05550410866482006,
+    0.009618129107593569,
+    0.0013333558146780091,
+    0.00015403530457877668,
+    1.5252733489475374e-05,
+    1.3215434870351701e-06,
+    1.0178200443728062e-07,
+    7.0738586266926905e-09,
+    4.434733964243899e-10,
 )
 
 
@@ -65,6 +88,15 @@ def reduce_by_ln2(emitter: Emitter, x: Value) -> tuple[Value, Value]:
     return exponent, emitter.fma(number, -low, reduced)
 
 
+def _reduce_by_ln2_exactly(emitter: Emitter, x: Value) -> tuple[Value, Value, Value]:
+    """x = n ln 2 + r + lost: what r rounded off."""
+    number, exponent = emitter.round_to_integer(x * LOG2_E)
+    high, low = LN2_SPLIT_64 if emitter.is_double else LN2_SPLIT_32
+    first = emitter.fma(number, -high, x)
+    r = emitter.fma(number, -low, first)
+    return exponent, r, emitter.fma(number, -low, first - r)
+
+
 def _exp_reduced(emitter: Emitter, r: Value) -> Value:
     coefficients = EXP_64 if emitter.is_double else EXP_32
     tail = emitter.split_polynomial(r, coefficients)
@@ -83,14 +115,24 @@ def exp2(emitter: Emitter, x: Value) -> Value:
 
 def expm1(emitter: Emitter, x: Value) -> Value:
     """e**x - 1 without cancellation near zero."""
-    low, high, tiny = (-40.0, 710.0, 2.0**-55) if emitter.is_double else (-20.0, 89.0, 2.0**-26)
-    exponent, r = reduce_by_ln2(emitter, emitter.clamp_below(emitter.clamp_above(x, high), low))
-    tail = emitter.split_polynomial(r, EXPM1_64 if emitter.is_double else EXPM1_32)
-    reduced = emitter.fma(tail, r * r, r)
-    # 2**n e**r - 1 = 2 (2**(n-1) (e**r - 1) + 2**(n-1) - 1/2): halved, n = 1024 does not overflow.
+    tiny = 2.0**-55 if emitter.is_double else 2.0**-26
+    head, tail = half_expm1_parts(emitter, x)
+    return emitter.select(emitter.absolute(x) < tiny, x, (head + tail) * 2.0)
+
+
+def half_expm1_parts(emitter: Emitter, x: Value) -> Pair:
+    """(e**x - 1) / 2 as an unevaluated sum of a large and a small part.
+
+    2**n e**r - 1 = 2 (h r + h - 1/2 + h tail) with h = 2**(n-1): halved, n = 1024 does not overflow, and near
+    n = +-1, where r and 1 - 2**-n cancel, they are added first.
+    """
+    low, high = (-40.0, 710.0) if emitter.is_double else (-20.0, 89.0)
+    bounded = emitter.clamp_below(emitter.clamp_above(x, high), low)
+    exponent, r, lost = _reduce_by_ln2_exactly(emitter, bounded)
+    series = emitter.split_polynomial(r, EXPM1_64 if emitter.is_double else EXPM1_32)
+    tail = emitter.fma(series, r * r, lost)
     half = emitter.power_of_two(exponent - 1)
-    result = emitter.fma(half, reduced, half - 0.5) * 2.0
-    return emitter.select(emitter.absolute(x) < tiny, x, result)
+    return emitter.fma(half, r, half - 0.5), half * tail
 
 
 def sigmoid(emitter: Emitter, x: Value) -> Value:

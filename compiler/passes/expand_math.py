@@ -14,7 +14,15 @@ from collections.abc import Callable
 from mlir import ir
 from mlir.dialects import arith
 
-from phalanx.compiler.mathlib import error_function, exponential, hyperbolic, logarithm, trigonometric
+from phalanx.compiler.mathlib import (
+    error_function,
+    exponential,
+    hyperbolic,
+    inverse_trigonometric,
+    logarithm,
+    power,
+    trigonometric,
+)
 from phalanx.compiler.mathlib.emitter import Emitter, Value, element_type
 from phalanx.compiler.pipeline.registry import pass_
 
@@ -29,9 +37,23 @@ EXPANSIONS: dict[str, Expansion] = {
     "math.log10": logarithm.log10,
     "math.log1p": logarithm.log1p,
     "math.tanh": hyperbolic.tanh,
+    "math.sinh": hyperbolic.sinh,
+    "math.cosh": hyperbolic.cosh,
+    "math.asinh": hyperbolic.asinh,
+    "math.acosh": hyperbolic.acosh,
+    "math.atanh": hyperbolic.atanh,
     "math.erf": error_function.erf,
+    "math.erfc": error_function.erfc,
     "math.sin": trigonometric.sin,
     "math.cos": trigonometric.cos,
+    "math.tan": trigonometric.tan,
+    "math.asin": inverse_trigonometric.asin,
+    "math.acos": inverse_trigonometric.acos,
+    "math.atan": inverse_trigonometric.atan,
+    "math.atan2": inverse_trigonometric.atan2,
+    "math.powf": power.power,
+    "math.cbrt": power.cbrt,
+    "math.rsqrt": power.rsqrt,
 }
 
 
