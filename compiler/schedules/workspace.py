@@ -1,0 +1,42 @@
+"""Scratch memory of a cluster: typed pieces of its workspace argument."""
+
+from __future__ import annotations
+
+from phalanx.compiler.schedules.cluster import View
+from phalanx.compiler.schedules.text import Index, Writer
+
+ALIGNMENT = 64
+_BYTES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "bf16": 2, "f32": 4, "f64": 8, "index": 8}
+
+
+def element_bytes(element: str) -> int:
+    """Bytes one element takes in memory."""
+    return _BYTES[element]
+
+
+class Workspace:
+    """Hands out pieces of `pointer` (a memref<i8> argument), which is the caller's to provide.
+
+    `base` is where this worker's share starts, in bytes.
+    """
+
+    def __init__(self, pointer: str, base: Index = 0) -> None:
+        self.pointer = pointer
+        self.base = base
+        self.bytes = 0
+
+    def allocate(self, writer: Writer, element: str, count: int) -> View:
+        """`count` elements, aligned to a cache line."""
+        start = self.bytes
+        self.bytes += -(-count * element_bytes(element) // ALIGNMENT) * ALIGNMENT
+        whole = writer.pure(
+            f"memref.reinterpret_cast {self.pointer} to offset: [0], sizes: [{writer.index((1 << 63) - 1)}], "
+            f"strides: [1] : memref<i8> to memref<?xi8>",
+            [self.pointer],
+            "w",
+        )
+        offset = writer.index(writer.add(self.base, start))
+        pointer = writer.pure(
+            f"memref.view {whole}[{offset}][] : memref<?xi8> to memref<{element}>", [whole, offset], "w"
+        )
+        return View(pointer, element, (count,), (1,))
