@@ -101,7 +101,7 @@ class Scalars:
         elif isinstance(kind, ir.IndexType):
             attribute = ir.IntegerAttr.get(kind, int(value))
         else:
-            attribute = ir.FloatAttr.get(kind, float(value))
+            attribute = ir.FloatAttr.get(kind, float(value), loc=ir.Location.unknown())
         return self.op("arith.constant", [], kind, {"value": attribute})
 
     def like(self, value: Any, model: ir.Value) -> ir.Value:
@@ -231,6 +231,15 @@ class Lowering:
     def uninitialised(self, aval: Aval) -> Lowered:
         """A tensor whose elements are still to be written."""
         return Lowered(self.empty(aval), aval)
+
+    def wrap(self, value: ir.Value, aval: Aval) -> Lowered:
+        """An SSA value in the storage type of `aval`, as loops hand it to their bodies."""
+        return Lowered(value, aval)
+
+    def insert_element(self, value: ir.Value, into: Lowered, position: Sequence[ir.Value]) -> ir.Value:
+        """`tensor.insert` of a compute value; the tensor after it."""
+        stored = self.scalars.store(value, into.aval.dtype)
+        return self.scalars.op("tensor.insert", [stored, into.value, *position], into.value.type)
 
     def fill(self, aval: Aval, value: Any) -> Lowered:
         """A tensor of one value: a Python number, or a storage scalar SSA value."""
