@@ -174,4 +174,5 @@ def _import(name: str, install: str) -> ModuleType:
     except (ImportError, OSError) as error:  # a shared library of it is missing
         raise Unavailable(f"{name} does not load: {error}") from error
     wrapped = f"{array_api_compat.__name__}.{name}"
-    return importlib.import_module(wrapped) if importlib.util.find_spec(wrapped) else module
+    has_wrapper = "." not in name and importlib.util.find_spec(wrapped) is not None
+    return importlib.import_module(wrapped) if has_wrapper else module

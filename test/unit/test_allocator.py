@@ -81,7 +81,7 @@ def test_impossible_sizes_are_refused() -> None:
     allocator = Allocator()
     with pytest.raises(DeviceError, match="negative size, got -1"):
         allocator.allocate(-1)
-    with pytest.raises(DeviceError, match="cpu:0 has no .* bytes left"):
+    with pytest.raises(DeviceError, match=r"cpu:0 has no .* bytes left"):
         allocator.allocate(1 << 60)
     assert allocator.statistics().live_bytes == 0
 

@@ -69,7 +69,7 @@ def test_consumers_of_the_old_protocol_get_a_copy() -> None:
     buffer = Buffer.from_numpy(np.zeros(4))
     array = np.from_dlpack(Legacy(buffer))
     assert array.ctypes.data != buffer.pointer
-    with pytest.raises(BufferError, match="DLPack before 1.0"):
+    with pytest.raises(BufferError, match="DLPack before"):
         buffer.__dlpack__(copy=False)
 
 
