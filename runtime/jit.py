@@ -11,6 +11,7 @@ import ctypes
 import functools
 import itertools
 import os
+import platform
 import sys
 import threading
 import weakref
@@ -54,6 +55,7 @@ class _LookupElement(ctypes.Structure):
 _ErrorReporter = ctypes.CFUNCTYPE(None, Handle, Handle)
 _LookupReceiver = ctypes.CFUNCTYPE(None, Handle, ctypes.POINTER(_Pair), ctypes.c_size_t, Handle)
 _EXPORTED_ONLY, _REQUIRED = 0, 0
+_ARCHITECTURES = {"AMD64": "x86_64", "arm64": "aarch64"}  # other names of the same
 _EXPORTED_CALLABLE = 1 | 4  # LLVMJITSymbolGenericFlagsExported | Callable
 
 
@@ -248,6 +250,9 @@ class LoadedObject:
         """Load `data`; `symbols` are extra addresses by name, `keep` what must live as long as the code
         (the CFUNCTYPE callbacks behind `symbols`)."""
         table = read_symbols(data)
+        here = _ARCHITECTURES.get(platform.machine(), platform.machine())
+        if table.machine != here:  # the loader itself would not notice
+            raise ArtifactError(f"object is made for {table.machine}, this machine is {here}")
         self.exports = table.defined
         self._addresses: dict[str, int] = {}
         self._lock = threading.Lock()

@@ -13,6 +13,8 @@ from phalanx.dialects.errors import ArtifactError
 
 _ELF_MAGIC = b"\x7fELF\x02\x01"
 _MACHO_MAGIC = b"\xcf\xfa\xed\xfe"
+_ELF_MACHINES = {62: "x86_64", 183: "aarch64"}
+_MACHO_MACHINES = {0x01000007: "x86_64", 0x0100000C: "aarch64"}
 _ELF_SYMBOL_TABLE = 2
 _ELF_LOCAL, _ELF_SECTION, _ELF_FILE = 0, 3, 4
 _ELF_HIDDEN = 2
@@ -22,8 +24,12 @@ _MACHO_STAB, _MACHO_PRIVATE, _MACHO_EXTERNAL, _MACHO_TYPE = 0xE0, 0x10, 0x01, 0x
 
 @dataclass(frozen=True)
 class SymbolTable:
-    """Global names of an object: `defined` (visible to others) and `undefined` (needed from others)."""
+    """Global names of an object: `defined` (visible to others) and `undefined` (needed from others).
 
+    `machine` is the architecture it was made for, "x86_64" or "aarch64".
+    """
+
+    machine: str
     defined: tuple[str, ...]
     undefined: tuple[str, ...]
 
@@ -44,11 +50,16 @@ def read_symbols(data: bytes) -> SymbolTable:
     raise ArtifactError(f"not an ELF64 or Mach-O object: it starts with {data[:4]!r}")
 
 
+def _table(machine: str | None, defined: list[str], undefined: list[str]) -> SymbolTable:
+    return SymbolTable(machine or "unknown", tuple(sorted(defined)), tuple(sorted(undefined)))
+
+
 def _name(data: bytes, start: int) -> str:
     return data[start : data.index(b"\0", start)].decode()
 
 
 def _read_elf(data: bytes) -> SymbolTable:
+    (machine,) = struct.unpack_from("<H", data, 18)
     (section_offset,) = struct.unpack_from("<Q", data, 40)
     entry_size, count = struct.unpack_from("<HH", data, 58)
     offsets = range(section_offset, section_offset + count * entry_size, entry_size)
@@ -68,10 +79,11 @@ def _read_elf(data: bytes) -> SymbolTable:
                 undefined.append(_name(data, strings + name))
             elif other & 3 != _ELF_HIDDEN:
                 defined.append(_name(data, strings + name))
-    return SymbolTable(tuple(sorted(defined)), tuple(sorted(undefined)))
+    return _table(_ELF_MACHINES.get(machine), defined, undefined)
 
 
 def _read_macho(data: bytes) -> SymbolTable:
+    (machine,) = struct.unpack_from("<I", data, 4)
     (command_count,) = struct.unpack_from("<I", data, 16)
     defined: list[str] = []
     undefined: list[str] = []
@@ -90,4 +102,4 @@ def _read_macho(data: bytes) -> SymbolTable:
                 elif not kind & _MACHO_PRIVATE:
                     defined.append(name)
         at += size
-    return SymbolTable(tuple(sorted(defined)), tuple(sorted(undefined)))
+    return _table(_MACHO_MACHINES.get(machine), defined, undefined)

@@ -31,8 +31,10 @@ def llvm_pipeline(openmp: bool) -> list[tuple[str, str]]:
         ("canonicalize", "before lowering it sees whole loops and costs a third of what it would after"),
         ("cse", "index computations repeat between loop nests"),
     ]
+    steps.append(("px-expand-bfloat16", "conversions without instructions would become a call per element"))
     if openmp:
         steps += [
+            ("px-outline-parallel", "function arguments keep noalias, which values captured by OpenMP lose"),
             ("convert-scf-to-openmp", "before convert-scf-to-cf, which would make scf.parallel sequential"),
             ("canonicalize", "removes the one-block memref.alloca_scope that scf.for lowering would break"),
         ]

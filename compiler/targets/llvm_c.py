@@ -14,21 +14,17 @@ from __future__ import annotations
 
 import ctypes
 import enum
-import functools
-import importlib.util
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from phalanx.compiler.targets.mlir_c import translate_to_llvm
 from phalanx.dialects.errors import CompileError
 from phalanx.runtime.libllvm import (
-    SHARED_SUFFIX,
     Handle,
     Text,
     function,
     initialise_generator,
     initialise_native,
-    library,
     memory_buffer,
     take_error,
     take_message,
@@ -65,30 +61,6 @@ class Function(NamedTuple):
     defined: bool
 
 
-@functools.cache
-def _mlir_library() -> ctypes.CDLL:
-    library()  # first, so that the bindings' library finds this libLLVM already loaded
-    spec = importlib.util.find_spec("mlir._mlir_libs")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / f"libMLIRPythonCAPI{SHARED_SUFFIX}"
-        if path.exists():
-            return ctypes.CDLL(str(path))
-    raise CompileError(
-        "the MLIR bindings are not installed, so nothing can be compiled",
-        hint="pip install xtc-mlir-python-bindings",
-    )
-
-
-def _operation_pointer(operation: Any) -> int:
-    """The C pointer behind a binding object: MlirOperation is a struct of one pointer, kept in a capsule."""
-    capsule = operation._CAPIPtr
-    name = ctypes.pythonapi.PyCapsule_GetName
-    name.restype, name.argtypes = Text, [ctypes.py_object]
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = Handle, [ctypes.py_object, Text]
-    return int(pointer(capsule, name(capsule)))
-
-
 def host_cpu() -> tuple[str, str, str]:
     """LLVM's (cpu name, feature string, triple) for this machine."""
     initialise_native()
@@ -113,9 +85,7 @@ class TargetMachine:
             raise CompileError(f"triple {triple!r}: {take_message(message.value)}")
         self.triple, self.cpu, self.features = triple, cpu, features
         integer = ctypes.c_int
-        create = function(
-            "LLVMCreateTargetMachine", Handle, Handle, Text, Text, Text, integer, integer, integer
-        )
+        create = function("LLVMCreateTargetMachine", Handle, Handle, Text, Text, Text, integer, integer, integer)
         self._handle: int | None = create(
             target, triple.encode(), cpu.encode(), features.encode(), level, _RELOCATION_PIC, 0
         )
@@ -151,9 +121,7 @@ class _Context:
         def collect(diagnostic: int | None, _user: int | None) -> None:
             severity = function("LLVMGetDiagInfoSeverity", ctypes.c_int, Handle)(diagnostic)
             if severity == _SEVERITY_ERROR:
-                errors.append(
-                    take_message(function("LLVMGetDiagInfoDescription", Handle, Handle)(diagnostic))
-                )
+                errors.append(take_message(function("LLVMGetDiagInfoDescription", Handle, Handle)(diagnostic)))
 
         self._handler = _DiagnosticHandler(collect)  # kept: LLVM holds only the address
         set_handler = function("LLVMContextSetDiagnosticHandler", None, Handle, _DiagnosticHandler, Handle)
@@ -342,9 +310,7 @@ class LlvmModule:
 
 def _value_name(value: int) -> str:
     length = _Size()
-    pointer = function("LLVMGetValueName2", Handle, Handle, ctypes.POINTER(_Size))(
-        value, ctypes.byref(length)
-    )
+    pointer = function("LLVMGetValueName2", Handle, Handle, ctypes.POINTER(_Size))(value, ctypes.byref(length))
     return ctypes.string_at(pointer, length.value).decode()
 
 
@@ -374,20 +340,8 @@ def translate(module: Any) -> LlvmModule:
     Raises CompileError with MLIR's own messages when an operation of another dialect is left.
     """
     operation = getattr(module, "operation", module)
-    messages: list[str] = []
-
-    def collect(diagnostic: Any) -> bool:
-        messages.append(f"{diagnostic.message} at {diagnostic.location}")
-        return True
-
-    run = _mlir_library().mlirTranslateModuleToLLVMIR
-    run.restype, run.argtypes = Handle, [Handle, Handle]
     context = _Context()
-    handler = operation.context.attach_diagnostic_handler(collect)
-    try:
-        handle = run(_operation_pointer(operation), context.handle)
-    finally:
-        handler.detach()
+    handle, messages = translate_to_llvm(operation, context.handle)
     if not handle:
         context.close()
         raise CompileError("translation to LLVM IR failed: " + ("; ".join(messages) or "no message given"))
