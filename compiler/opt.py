@@ -14,8 +14,8 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 
+from phalanx.compiler import versions
 from phalanx.compiler.pipeline import diagnostics, expectations, registry
 from phalanx.dialects.errors import CompileError, PhalanxError
 
@@ -169,7 +169,7 @@ def run_tool(words: Sequence[str]) -> int:
         print(HELP, end="")
         return 0
     if "--version" in words:
-        print(f"phalanx-opt {version('phalanx')}, MLIR {version('xtc-mlir-python-bindings')}")
+        print(f"phalanx-opt {versions.version()}, MLIR {versions.installed('xtc-mlir-python-bindings')}")
         return 0
     if "--show-passes" in words:
         print(show_passes())

@@ -12,10 +12,7 @@ sys.path.insert(0, str(ROOT))
 
 from phalanx.compiler.pipeline.registry import find_tool  # noqa: E402
 
-config.name = "phalanx"  # noqa: F821
-lit_config = lit_config  # noqa: F821, PLW0127
-config = config  # noqa: F821, PLW0127
-
+config.name = "phalanx"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir", ".py", ".test"]
 config.excludes = ["lit.cfg.py", "conftest.py", "Inputs", "Output", "unit", "ops", "e2e"]

@@ -28,7 +28,7 @@ from phalanx.compiler import passes
 from phalanx.dialects.errors import CompileError
 
 Run = TypeVar("Run", bound=Callable[..., Any])
-_TYPES = {"int": int, "bool": bool, "str": str, "float": float}
+_TYPES: dict[str, type] = {"int": int, "bool": bool, "str": str, "float": float}
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ def _options(name: str, run: Callable[..., Any]) -> dict[str, tuple[type, Any]]:
     found: dict[str, tuple[type, Any]] = {}
     for parameter in list(inspect.signature(run).parameters.values())[1:]:
         annotation = parameter.annotation
-        kind = _TYPES.get(annotation) if isinstance(annotation, str) else annotation
+        kind = _TYPES.get(annotation if isinstance(annotation, str) else annotation.__name__)
         keyword = parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        if not keyword or parameter.default is inspect.Parameter.empty or kind not in _TYPES.values():
+        if not keyword or parameter.default is inspect.Parameter.empty or kind is None:
             raise CompileError(f"pass {name}: option {parameter.name!r} must be keyword-only, with a default, "
                                "of type int, bool, str or float")
         found[parameter.name] = (kind, parameter.default)

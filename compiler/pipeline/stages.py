@@ -61,7 +61,7 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fm
             ("px-locations", "folded constants have lost theirs"),
         ), forbids=("px",)),
         Stage("clusters", (
-            (f"px-form-clusters{{fuse={_word(fuse)}}}", "group array ops into loop nests, plan memory, write the driver"),
+            (f"px-form-clusters{{fuse={_word(fuse)}}}", "group array ops into loop nests, plan memory, write driver"),
         ), forbids=("px",)),
         Stage("scheduled", (
             (f"px-schedule-loops{{isa={isa} threads={_word(threads)}}}", "loops, tiles and vectors of every cluster"),

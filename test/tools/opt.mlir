@@ -8,7 +8,7 @@
 // SHOW: --px-cse {{.*}}merge equal
 // SHOW: --px-dce
 // HELP: usage: phalanx-opt
-// VERSION: phalanx-opt {{[0-9.]+}}, MLIR 22
+// VERSION: phalanx-opt {{.+}}, MLIR 22
 
 // CHECK: @first
 // CHECK-NEXT: px.exp

@@ -1,0 +1,68 @@
+"""`phalanx`: what is installed, what is in force."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from phalanx.compiler import config
+from phalanx.compiler import doctor as doctoring
+from phalanx.compiler.pipeline import diagnostics
+from phalanx.compiler.versions import version
+from phalanx.dialects.errors import PhalanxError
+
+application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                          help="Phalanx: numerical Python compiled through MLIR.")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"phalanx {version()}")
+        raise typer.Exit
+
+
+@application.callback()
+def options(
+    show_version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True,
+                                          help="Print the version.")] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+@application.command()
+def doctor() -> None:
+    """Versions, machine, threads, backends and every setting with where it came from."""
+    console = Console()
+    for section in doctoring.report():
+        table = Table("", "", show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 2))
+        for name, value in section.rows:
+            table.add_row(name, value)
+        console.print(section.title, style="bold", highlight=False)
+        console.print(table, highlight=False, markup=False)
+
+
+@application.command("config")
+def show_config(
+    name: Annotated[str, typer.Argument(help="One option; all of them without.")] = "",
+) -> None:
+    """Every setting, its value and where it came from, or the value of one."""
+    print(config.get(name) if name else config.table())
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Entry point of `phalanx`."""
+    diagnostics.install()
+    try:
+        application(args=words, prog_name="phalanx")  # leaves by SystemExit
+    except PhalanxError as error:
+        print(f"error: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
