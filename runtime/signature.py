@@ -183,11 +183,9 @@ class Signature:
         return kind(f"{self.function}: {len(lines)} arguments do not fit\n  " + "\n  ".join(lines))
 
     def _origin(self, name: str, value: int) -> str:
-        for equation in self._equations:
-            if name in equation.size.names():
-                argument = self.inputs[equation.index].name
-                return f"{name} = {value} (from '{argument}' axis {equation.axis})"
-        return f"{name} = {value}"
+        uses = [e for e in self._equations if name in e.size.names()]
+        source = next((e for e in uses if _lone_name(e.size) == name), uses[0])
+        return f"{name} = {value} (from '{self.inputs[source.index].name}' axis {source.axis})"
 
 
 def _listed(names: Mapping[str, int]) -> str:
