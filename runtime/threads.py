@@ -47,6 +47,7 @@ def set_threads(count: int | None) -> int | None:
     global _default
     previous = _default
     _default = None if count is None else _checked(count, "set_threads")
+    default_threads.cache_clear()
     return previous
 
 
@@ -74,8 +75,12 @@ def limit_threads(count: int) -> Iterator[None]:
         _limit.reset(token)
 
 
+@functools.cache
 def default_threads() -> int:
-    """`PHALANX_NUM_THREADS`, or else the processors this process may use."""
+    """`PHALANX_NUM_THREADS`, or else the processors this process may use.
+
+    Read once, since every launch asks: again after `set_threads` and in a forked child.
+    """
     text = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
     if not text:
         return available_processors()
@@ -86,7 +91,6 @@ def default_threads() -> int:
         raise ArgumentError(message) from error
 
 
-@functools.cache
 def available_processors() -> int:
     """Processors in this process's affinity mask, cut by the CPU quota of its cgroup (rounded up)."""
     if hasattr(os, "sched_getaffinity"):
@@ -163,7 +167,7 @@ def _loaded_openmp() -> Path | None:
     except OSError:
         return None
     for line in lines:
-        path = Path(line.rsplit(" ", 1)[-1])
+        path = Path(line.split(maxsplit=5)[-1])  # address, rights, offset, device, inode, path
         if path.name.split(".")[0].split("-")[0] in _OPENMP_NAMES:
             return path
     return None
@@ -217,7 +221,7 @@ def openmp_available() -> bool:
 class _Announced(threading.local):
     """The number this thread last gave to the OpenMP runtime, which keeps one per calling thread."""
 
-    count = 0
+    count: int | None = None
 
 
 _announced = _Announced()
@@ -227,6 +231,7 @@ def _after_fork_in_child() -> None:
     """The OpenMP runtime starts afresh in a forked child, so what it was told before is void."""
     global _announced
     _announced = _Announced()
+    default_threads.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -239,8 +244,9 @@ def prepare_launch(count: int | None = None) -> int:
     `count` is the executable's own option. Costs one comparison when nothing changed since the last call
     here.
     """
-    wanted = get_threads() if count is None else _checked(count, "threads")
+    wanted = get_threads() if count is None else count
     if _announced.count != wanted:
+        _checked(wanted, "threads")
         library = openmp_library()
         if library is not None:
             library.omp_set_num_threads(wanted)

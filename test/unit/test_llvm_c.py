@@ -328,6 +328,46 @@ def test_widening_half_is_bit_exact():
         assert_same_bits(widened, every.astype("f4"))
 
 
+BFLOAT_SCALE = """
+func.func @main(%x0: memref<bf16> {llvm.noalias}, %out0: memref<bf16> {llvm.noalias}, %n: index,
+                %arena: memref<i8>) {
+  %x = memref.reinterpret_cast %x0 to offset: [0], sizes: [%n], strides: [1] : memref<bf16> to memref<?xbf16>
+  %out = memref.reinterpret_cast %out0 to offset: [0], sizes: [%n], strides: [1]
+    : memref<bf16> to memref<?xbf16>
+  %factor = arith.constant 1.0078125 : f32
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  scf.for %i = %zero to %n step %one {
+    %a = memref.load %x[%i] : memref<?xbf16>
+    %b = arith.extf %a : bf16 to f32
+    %c = arith.mulf %b, %factor : f32
+    %d = arith.truncf %c : f32 to bf16
+    memref.store %d, %out[%i] : memref<?xbf16>
+  }
+  return
+}
+func.func @main_arena_bytes(%n: index) -> i64 {
+  %bytes = arith.constant 0 : i64
+  return %bytes : i64
+}
+"""
+
+
+def test_bfloat_loops_are_exact_and_vectorised(context):
+    module = lowered(BFLOAT_SCALE)
+    cpu.add_entry(module, inputs=1, results=1, dims=1)
+    text = cpu.CpuTarget("x86-64-v3").assembly(module)
+    assert "vmulps" in text
+    assert "call" not in text.split("px_entry:")[1].split(".size")[0]
+    every = np.arange(65536, dtype="u2").view(ml_dtypes.bfloat16)
+    out = np.zeros_like(every)
+    entry = jit.load(cpu.CpuTarget().finish(module).object).function("px_entry", ctypes.c_int32, *[ctypes.c_void_p] * 3)
+    assert entry(pointers(every, out), (ctypes.c_int64 * 1)(every.size), None) == 0
+    with np.errstate(all="ignore"):
+        expected = (every.astype("f4") * np.float32(1.0078125)).astype(ml_dtypes.bfloat16)
+        assert_same_bits(out, expected)
+
+
 def test_helpers_only_where_needed():
     with parse(TWO_FUNCTIONS) as module:
         assert not half.link_helpers(module)

@@ -108,9 +108,11 @@ def test_default_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv(threads.ENVIRONMENT_VARIABLE, "3")
     assert threads.get_threads() == 3
     monkeypatch.setenv(threads.ENVIRONMENT_VARIABLE, " ")
+    threads.set_threads(None)
     assert threads.get_threads() == threads.available_processors()
     for bad in ("many", "0", "-2", "1.5"):
         monkeypatch.setenv(threads.ENVIRONMENT_VARIABLE, bad)
+        threads.set_threads(None)
         with pytest.raises(ArgumentError, match=f"PHALANX_NUM_THREADS.*{bad}"):
             threads.get_threads()
 
@@ -143,7 +145,7 @@ def test_limit_stays_in_its_thread_and_task():
         other = threading.Thread(target=lambda: outside.append(threads.get_threads()))
         other.start()
         other.join()
-    assert outside == [threads.default_threads()]
+    assert outside == [threads.get_threads()]
 
     async def limited(count: int) -> int:
         with threads.limit_threads(count):
