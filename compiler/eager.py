@@ -9,7 +9,7 @@ from phalanx.compiler import config
 from phalanx.compiler.tensor import Tensor
 from phalanx.dialects.errors import DeviceError
 from phalanx.dialects.opdef import Op, infer
-from phalanx.runtime.backends.base import Backend, get_backend
+from phalanx.runtime.backends import Backend, get_backend
 
 
 def common_backend(op: type[Op], operands: Sequence[Tensor]) -> Backend:

@@ -172,8 +172,10 @@ class Program:
 
     _arith_index_castui = _arith_index_cast
 
-    def _arith_trunci(self, operation: ir.Operation) -> Run:
-        return self._arith_index_cast(operation)
+    def _arith_subi(self, operation: ir.Operation) -> Run:
+        left, right = (self._slot(o) for o in operation.operands)
+        result = self._slot(operation.result)
+        return lambda frame: frame.slots.__setitem__(result, frame.slots[left] - frame.slots[right])
 
     def _scf_if(self, operation: ir.Operation) -> Run:
         condition = self._slot(operation.operands[0])

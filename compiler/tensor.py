@@ -8,10 +8,9 @@ import numpy as np
 
 from phalanx.compiler import config
 from phalanx.dialects import dtypes
-from phalanx.dialects.aval import Aval
+from phalanx.dialects.aval import Aval, numpy_of
 from phalanx.dialects.dtypes import DType
-from phalanx.dialects.errors import DTypeError
-from phalanx.runtime.backends.base import Backend, get_backend
+from phalanx.runtime.backends import Backend, get_backend
 
 
 class Tensor:
@@ -44,13 +43,7 @@ class Tensor:
         """
         if isinstance(value, Tensor):
             return value
-        if isinstance(value, (bool, int, float)) and not isinstance(value, np.generic):
-            return cls.from_numpy(np.asarray(value, dtypes.scalar_dtype(value).numpy))
-        array = np.asarray(value)
-        if array.dtype.kind in "OUSV" and array.dtype != dtypes.bfloat16.numpy:
-            raise DTypeError(f"asarray: a {type(value).__name__} of dtype {array.dtype} is not numeric",
-                             hint="pass numbers; nested lists must have equal lengths")
-        return cls.from_numpy(array)
+        return cls.from_numpy(numpy_of(value))
 
     @property
     def shape(self) -> tuple[int, ...]:

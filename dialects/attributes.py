@@ -34,7 +34,7 @@ def encode(value: Any) -> ir.Attribute:
     if isinstance(value, (int, np.integer)):
         return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), int(value))
     if isinstance(value, float):
-        return ir.FloatAttr.get(ir.F64Type.get(), value)
+        return ir.FloatAttr.get(ir.F64Type.get(), value, loc=ir.Location.unknown())
     if isinstance(value, str):
         return ir.StringAttr.get(value)
     if isinstance(value, Dim):
@@ -69,7 +69,7 @@ def encode_array(array: np.ndarray[Any, Any]) -> ir.Attribute:
 def _scalar(value: Any, dtype: DType) -> ir.Attribute:
     kind = element_type(dtype)
     if dtype.is_float:
-        return ir.FloatAttr.get(kind, float(value))
+        return ir.FloatAttr.get(kind, float(value), loc=ir.Location.unknown())
     return ir.IntegerAttr.get(kind, int(value))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from phalanx.dialects import dims, dtypes
 from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import DType
-from phalanx.dialects.errors import ShapeError
+from phalanx.dialects.errors import DTypeError, ShapeError
 
 Shape = tuple[Size, ...]
 
@@ -91,8 +91,39 @@ def aval_of(value: Any) -> Aval:
         return known
     if isinstance(value, (bool, int, float)) and not isinstance(value, np.generic):
         return Aval((), dtypes.scalar_dtype(value))
-    array = np.asarray(value)
+    array = numpy_of(value)
     return Aval(array.shape, dtypes.dtype_of(array.dtype))
+
+
+def numpy_of(value: Any) -> np.ndarray[Any, Any]:
+    """Anything array-like as a NumPy array; Python numbers and lists of them get the default dtypes.
+
+    Raises DTypeError for objects, strings and ragged lists.
+    """
+    if isinstance(value, (bool, int, float)) and not isinstance(value, np.generic):
+        return np.asarray(value, dtypes.scalar_dtype(value).numpy)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DTypeError(f"asarray: cannot make a tensor, {error}", hint="nested lists must have equal lengths") from None
+    if array.dtype.kind in "OUSVMm" and array.dtype != dtypes.bfloat16.numpy:
+        raise DTypeError(f"asarray: a {type(value).__name__} of dtype {array.dtype} is not numeric",
+                         hint="pass numbers, booleans, or containers of them")
+    if isinstance(value, (list, tuple)) and not _holds_numpy(value):
+        if array.dtype == np.float64:
+            return array.astype(dtypes.DEFAULT_FLOAT.numpy)
+        if array.dtype == np.int64:
+            info = np.iinfo(dtypes.DEFAULT_INT.numpy)
+            if array.size == 0 or (array.min() >= info.min and array.max() <= info.max):
+                return array.astype(dtypes.DEFAULT_INT.numpy)
+    return array
+
+
+def _holds_numpy(value: Any) -> bool:
+    """Whether a nested list has an array or NumPy scalar in it, whose dtype then counts."""
+    if isinstance(value, (list, tuple)):
+        return any(_holds_numpy(v) for v in value)
+    return hasattr(value, "dtype")
 
 
 def shape_of(value: Any) -> Shape:

@@ -161,6 +161,9 @@ class Op(metaclass=OpMeta):
     eval: ClassVar[Any]
     lower: ClassVar[Any]
     vjp: ClassVar[Any]
+    #: for ops that read a part of their first operand: add a cotangent into one gathered so far,
+    #: `accumulate(total, ct, *operands, **attrs)`
+    accumulate: ClassVar[Any] = None
     batch: ClassVar[Any]
     samples: ClassVar[Any]
 

@@ -32,7 +32,7 @@ def compute_type(dtype: DType) -> ir.Type:
 
 def _ranked(shape: Shape, element: ir.Type) -> ir.Type:
     sizes = [s if isinstance(s, int) else DYNAMIC for s in shape]
-    return ir.RankedTensorType.get(sizes, element)
+    return ir.RankedTensorType.get(sizes, element, loc=ir.Location.unknown())
 
 
 def tensor_type(shape: Shape, dtype: DType) -> ir.Type:

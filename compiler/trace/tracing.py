@@ -17,7 +17,7 @@ from phalanx.compiler.trace.locations import LocationCache, user_location_text, 
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.dialects import dtypes
 from phalanx.dialects.attributes import encode
-from phalanx.dialects.aval import Aval
+from phalanx.dialects.aval import Aval, numpy_of
 from phalanx.dialects.dims import Dim
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import TraceError
@@ -67,6 +67,10 @@ class Trace:
         self._lines: Counter[tuple[str, int]] = Counter()
         self._warned: set[tuple[str, int]] = set()
         self._holders: list[ir.Operation] = []
+        #: aval of every tensor value made here, for transformations that walk the IR
+        self.avals: dict[ir.Value, Aval] = {}
+        #: result types and avals of the private functions of custom rules, by symbol
+        self.functions: dict[str, tuple[list[ir.Type], list[Aval]]] = {}
 
     # Types, locations.
     def type_of(self, aval: Aval) -> ir.Type:
@@ -96,7 +100,7 @@ class Trace:
             attributes={"sym_name": ir.StringAttr.get(self.name), "function_type": ir.TypeAttr.get(function_type)})
         block = self.function.regions[0].blocks.append(*kinds, arg_locs=[location] * len(kinds))
         self.root = self.scope = Scope(block, None)
-        return [Tracer(self, self.scope, v, a) for v, a in zip(block.arguments, avals, strict=True)]
+        return [self.wrap(v, a) for v, a in zip(block.arguments, avals, strict=True)]
 
     @contextlib.contextmanager
     def inside(self, block: ir.Block) -> Iterator[Scope]:
@@ -110,7 +114,13 @@ class Trace:
             self.scope = outer
 
     def wrap(self, value: ir.Value, aval: Aval) -> Tracer:
+        """A tracer of this scope for an SSA value."""
+        self.avals[value] = aval
         return Tracer(self, self.scope, value, aval)
+
+    def tracer_of(self, value: ir.Value) -> Tracer:
+        """A tracer of this scope for a tensor value met in the IR."""
+        return Tracer(self, self.scope, value, self.avals[value])
 
     def new_block(self, avals: Sequence[Aval]) -> ir.Block:
         """A block outside the function, to be filled with `inside` and placed with `splice`.
@@ -148,7 +158,7 @@ class Trace:
             attributes={k: encode(v) for k, v in attrs.items()} or None, loc=self.locations.here(),
             ip=self.scope.insertion)
         self._count()
-        found = tuple(Tracer(self, self.scope, v, a) for v, a in zip(made.results, avals, strict=True))
+        found = tuple(self.wrap(v, a) for v, a in zip(made.results, avals, strict=True))
         return found[0] if op.results == 1 else found
 
     def _count(self) -> None:
@@ -176,7 +186,7 @@ class Trace:
         made = ir.Operation.create("px.constant", results=[self.type_of(aval)], operands=[],
                                    attributes={"value": encode(from_numpy)}, loc=self.locations.here(),
                                    ip=self.scope.insertion)
-        return Tracer(self, self.scope, made.result, aval)
+        return self.wrap(made.result, aval)
 
     def lift(self, value: Any, dtype: DType | None = None) -> Tracer:
         """Anything array-like as a Tracer of this trace: constants inline, tensors as hidden arguments."""
@@ -187,7 +197,7 @@ class Trace:
             return self._capture(value)
         if isinstance(value, (bool, int, float)) and not isinstance(value, np.generic):
             return self.constant(value, dtype or dtypes.scalar_dtype(value))
-        array = np.asarray(value)
+        array = numpy_of(value)
         own = dtypes.dtype_of(array.dtype)
         if array.size <= SMALL_CONSTANT:
             return self.constant(array, own)
@@ -198,6 +208,7 @@ class Trace:
         if known is None:
             assert self.root is not None
             value = self.root.block.add_argument(self.type_of(tensor.aval), self.locations.here())
+            self.avals[value] = tensor.aval
             known = Tracer(self, self.root, value, tensor.aval)
             self._hidden_tracers[id(tensor)] = known
             self.hidden.append(tensor)

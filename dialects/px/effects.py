@@ -8,34 +8,36 @@ from typing import Any
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.kinds import Sample, emit
-from phalanx.dialects.opdef import AnyType, Attr, Op, Operand, op
+from phalanx.dialects.opdef import AnyType, Attr, Op, Variadic, not_differentiable, op
 
 
 @op
 class host_call(Op):
-    """Hands a tensor to the host function of a call site and gives the tensor back, at the same place in the order
-    of effects as in the source. Users write `px.io_call` and `px.print`.
+    """Shows tensors to the host function of call site `site`, in the order of the source.
+
+    Users write `px.io_call` and `px.print`; `label` names the site in dumps.
     """
 
     public = False
     side_effect = True
-    x: Operand[AnyType]
+    results = 0
+    values: Variadic[AnyType]
     site: Attr[int]
     label: Attr[str] = ""
+    vjp = not_differentiable("a host call has no result")
 
     @classmethod
-    def infer(cls, avals: Sequence[Aval], attrs: dict[str, Any]) -> Aval:
-        return avals[0]
+    def infer(cls, avals: Sequence[Aval], attrs: dict[str, Any]) -> tuple[Aval, ...]:
+        return ()
 
-    eval = lambda xp, x, **_: x
+    @staticmethod
+    def eval(xp: Any, *values: Any, **attrs: Any) -> tuple[Any, ...]:
+        """Nothing: the evaluator makes the call itself, backends have no call sites."""
+        return ()
 
     @classmethod
     def lower(cls, b: Any, operands: Sequence[Any], results: Sequence[Aval], attrs: dict[str, Any]) -> Any:
-        b.host_call(attrs["site"], list(operands), [])
-        return operands[0]
-
-    # The value passes through; only the look at it has no derivative.
-    vjp = lambda ct, out, x, **_: (ct,)
+        return b.host_call(attrs["site"], list(operands), [])
 
     @classmethod
     def batch(cls, size: Any, batched: Sequence[bool], operands: Sequence[Any], attrs: dict[str, Any]) -> Any:

@@ -1,0 +1,136 @@
+"""From a traced function to something that runs: one of the two compilers, on the backend of the arguments."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from phalanx.compiler import config
+from phalanx.compiler.tensor import Tensor
+from phalanx.compiler.trace import tree
+from phalanx.dialects.aval import Aval
+from phalanx.dialects.errors import ArgumentError, DeviceError, TraceError
+from phalanx.runtime.backends import Backend, get_backend
+from phalanx.runtime.signature import Argument, Signature
+
+now = time.perf_counter
+
+# A runner takes the backend and the storages of all inputs, captured ones last, and gives result storages.
+Runner = Callable[[Backend, list[Any]], Sequence[Any]]
+
+
+class Compiled:
+    """A function compiled for one signature: call it with arguments of exactly that signature."""
+
+    def __init__(self, traced: Any, signature: Signature, runner: Runner, compiler: str, reason: str,
+                 seconds: dict[str, float], donated: Sequence[int]) -> None:
+        self.traced = traced
+        self.signature = signature
+        self.runner = runner
+        self.compiler = compiler
+        self.reason = reason
+        self.seconds = seconds
+        self.donated = tuple(donated)
+        #: set by px.compile: how arguments are flattened, and the structure they must have
+        self.flatten: Callable[..., Any] | None = None
+        self.structure: Any = None
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{a.name}: {a}" for a in self.signature.inputs[:len(self.traced.inputs)])
+        return f"<px.Compiled {self.traced.name}({inputs}) by {self.compiler}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.flatten is None:
+            raise ArgumentError(f"{self.traced.name}: this executable is called through its defn")
+        flattened = self.flatten(args, kwargs)
+        if flattened.structure != self.structure:
+            raise TraceError(f"{self.traced.name}: the arguments have another structure than it was compiled for, "
+                             f"got {flattened.structure}, expected {self.structure}")
+        return self.run(flattened.leaves)
+
+    def run(self, leaves: Sequence[Any]) -> Any:
+        """Run on flattened arguments; returns the user's result structure."""
+        backend = backend_of(leaves, self.traced.name)
+        tensors = [leaf if isinstance(leaf, Tensor) else _argument(leaf, aval, backend)
+                   for leaf, aval in zip(leaves, self.traced.inputs, strict=True)]
+        names = self.signature.bind(tensors + self.traced.hidden)
+        storages = [t.storage for t in tensors] + [_moved(t, backend) for t in self.traced.hidden]
+        results = self.runner(backend, storages)
+        sizes = dict(zip(self.signature.dims, names, strict=True))
+        found = [Tensor(s, a if a.is_static else a.bind(sizes), backend)
+                 for s, a in zip(results, self.traced.outputs, strict=True)]
+        return tree.unflatten(self.traced.out_tree, found)
+
+
+def _argument(leaf: Any, aval: Aval, backend: Backend) -> Tensor:
+    if isinstance(leaf, (bool, int, float)) and not isinstance(leaf, np.generic):
+        return Tensor.from_numpy(np.asarray(leaf, aval.dtype.numpy), backend)
+    return Tensor.from_numpy(np.asarray(leaf), backend)
+
+
+def _moved(tensor: Tensor, backend: Backend) -> Any:
+    return tensor.storage if tensor.backend is backend else tensor.backend.transfer(tensor.storage, backend)
+
+
+def backend_of(leaves: Sequence[Any], who: str) -> Backend:
+    """The backend the tensors live on, or the one in force when there are none.
+
+    Raises DeviceError when tensors live on different backends.
+    """
+    found: Backend | None = None
+    for leaf in leaves:
+        if isinstance(leaf, Tensor):
+            if found is not None and leaf.backend is not found:
+                raise DeviceError(f"{who}: arguments live on different backends, got {found.name} and "
+                                  f"{leaf.backend.name}", hint=f'move them first: x.to("{found.name}")')
+            found = leaf.backend
+    return found or get_backend(config.get("backend"))
+
+
+def build(traced: Any, *, donated: Sequence[int] = (), reason: str = "", trace_seconds: float = 0.0,
+          origin: str = "") -> Compiled:
+    """Make a traced function runnable with the compiler in force."""
+    from phalanx.dialects.analysis import dim_names  # MLIR is loaded by now
+
+    traced.origin = origin
+    avals = [*traced.inputs, *[t.aval for t in traced.hidden]]
+    names = [*traced.names, *[f"captured{i}" for i in range(len(traced.hidden))]]
+    signature = Signature(
+        traced.name, tuple(Argument(n, a.dtype, a.shape) for n, a in zip(names, avals, strict=True)),
+        tuple(Argument(f"result{i}", a.dtype, a.shape) for i, a in enumerate(traced.outputs)), tuple(dim_names(avals)))
+    compiler = config.get("compiler")
+    seconds = {"trace": trace_seconds}
+    if compiler == "evaluator":
+        runner = _evaluator(traced, signature, seconds)
+    else:
+        from phalanx.compiler import native  # the machinery of machine code, at the first compile
+
+        runner = native.runner(traced, signature, donated, seconds)
+    compiled = Compiled(traced, signature, runner, compiler, reason, seconds, donated)
+    if config.get("debug"):
+        phases = ", ".join(f"{k} {v * 1e3:.1f} ms" for k, v in seconds.items())
+        print(f"phalanx: {compiler} {traced.name} ({origin}): {reason}; {phases}", file=sys.stderr)
+    return compiled
+
+
+def _evaluator(traced: Any, signature: Signature, seconds: dict[str, float]) -> Runner:
+    from phalanx.compiler.context import context
+    from phalanx.compiler.evaluator import Program
+
+    start = now()
+    with context():
+        program = Program(traced.module, "main", traced.call_sites)
+    seconds["read"] = now() - start
+
+    def run(backend: Backend, storages: list[Any]) -> Sequence[Any]:
+        sizes: dict[str, int] = {}
+        if signature.dims:
+            shapes = [Argument("", backend.dtype(s), backend.shape(s)) for s in storages]
+            sizes = dict(zip(signature.dims, signature.bind(shapes), strict=True))
+        return program.run(backend, storages, sizes)
+
+    return run

@@ -1,0 +1,61 @@
+"""Phalanx: numerical functions in Python, compiled through MLIR.
+
+    import phalanx as px
+
+    @px.defn
+    def predict(x, w, b):
+        return px.softmax(x @ w + b, axis=-1)
+
+Public names only; nothing here has logic. Importing Phalanx does not import MLIR: the first trace does.
+"""
+
+from __future__ import annotations
+
+from phalanx.compiler import dispatch as _dispatch
+from phalanx.compiler import methods as _methods
+from phalanx.compiler.api import Defn, compile, defn, jit, spec
+from phalanx.compiler.config import options, set_default_backend, set_default_options, use_backend
+from phalanx.compiler.config import table as config
+from phalanx.compiler.effects import hooks, io_call
+from phalanx.compiler.effects import print_ as print
+from phalanx.compiler.tensor import Tensor
+from phalanx.compiler.trace.tree import register_dataclass
+from phalanx.dialects import px as _families
+from phalanx.dialects.dtypes import (
+    DType,
+    bfloat16,
+    bool_ as bool,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from phalanx.dialects.dtypes import dtype_of as dtype
+from phalanx.dialects.errors import (
+    ArgumentError,
+    ArtifactError,
+    CompileError,
+    DeviceError,
+    DTypeError,
+    PhalanxError,
+    ShapeError,
+    TraceError,
+)
+from phalanx.dialects.opdef import COMPOSITES as _COMPOSITES
+from phalanx.dialects.opdef import REGISTRY as _REGISTRY
+from phalanx.runtime.threads import get_threads, set_threads
+
+__version__ = "0.1.0"
+
+# Every op and composite is public under its own name.
+globals().update({name: op for name, op in _REGISTRY.items() if op.public})
+globals().update({name: c.function for name, c in _COMPOSITES.items()})
+asarray = Tensor.of
+_methods.attach_all()
