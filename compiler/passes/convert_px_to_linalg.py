@@ -49,7 +49,7 @@ class _Converter:
         kinds += [ir.IndexType.get()] * len(self.names)
         terminator = self.old.regions[0].blocks[0].operations
         returned = [self._type(v.type) for v in terminator[len(terminator) - 1].operands]
-        attributes = {a.name: a.attr for a in self.old.attributes if a.name not in ("function_type", "arg_attrs")}
+        attributes = {a.name: a.attr for a in _named(self.old.attributes) if a.name not in ("function_type", "arg_attrs")}
         attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(kinds, returned))
         if self.names:
             attributes["px.dims"] = ir.ArrayAttr.get([ir.StringAttr.get(n) for n in self.names])
@@ -165,7 +165,7 @@ class _Converter:
         made = ir.Operation.create(
             operation.name, results=[self._type(r.type) for r in operation.results],
             operands=[self.mapping[o] for o in operation.operands],
-            attributes={a.name: a.attr for a in operation.attributes}, regions=len(operation.regions))
+            attributes={a.name: a.attr for a in _named(operation.attributes)}, regions=len(operation.regions))
         for old_region, region in zip(operation.regions, made.regions, strict=True):
             for old_block in old_region.blocks:
                 arguments = list(old_block.arguments)
@@ -194,3 +194,6 @@ class _Converter:
 def _items(attribute: ir.DictAttr) -> list[tuple[str, ir.Attribute]]:
     return [(item.name, item.attr) for item in attribute]
 
+
+def _named(attributes: ir.OpAttributeMap) -> list[ir.NamedAttribute]:
+    return [attributes[i] for i in range(len(attributes))]  # iteration over the map gives names only

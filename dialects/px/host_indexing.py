@@ -21,9 +21,14 @@ def unindexed(rank: int, axes: Axes) -> list[int]:
 def _host_indices(array: HostArray, indices: Sequence[HostArray], axes: Axes) -> tuple[HostArray, list[HostArray]]:
     """The array with its indexed axes in front, and the indices as int64 of one shape."""
     order = (*axes, *unindexed(array.ndim, axes))
-    # uint64 beyond int64 stays out of range on the same side.
-    wide = [np.minimum(i, np.iinfo(np.int64).max).astype(np.int64) for i in indices]
-    return array.transpose(order), list(np.broadcast_arrays(*wide))
+    return array.transpose(order), list(np.broadcast_arrays(*[_wide(i) for i in indices]))
+
+
+def _wide(index: HostArray) -> HostArray:
+    """An index as int64; a uint64 beyond it stays out of range on the same side."""
+    if index.dtype == np.uint64:
+        index = np.minimum(index, np.uint64(np.iinfo(np.int64).max))
+    return index.astype(np.int64)
 
 
 def host_gather(array: HostArray, *indices: HostArray, axes: Axes) -> HostArray:
@@ -34,7 +39,7 @@ def host_gather(array: HostArray, *indices: HostArray, axes: Axes) -> HostArray:
     clamped = tuple(np.clip(i, 0, max(array.shape[a] - 1, 0)) for i, a in zip(wide, axes, strict=True))
     if wide[0].size == 0:
         return np.zeros((*wide[0].shape, *moved.shape[len(axes):]), array.dtype)
-    return np.ascontiguousarray(moved[clamped])
+    return np.asarray(moved[clamped])
 
 
 _UFUNCS: dict[str, np.ufunc] = {

@@ -139,7 +139,7 @@ def _align(indices: Sequence[Any], batched: Sequence[bool], lead: int) -> list[A
 
 def _index_cases() -> list[tuple[tuple[int, ...], list[HostArray], Axes]]:
     """Shapes, indices (repeated and out of range ones among them) and axes for sample inputs."""
-    i = lambda *values: np.array(values, np.int32)  # noqa: E731 - a shorthand for the table below
+    i = lambda *values: np.array(values, np.int32)
     return [
         ((5,), [i(0, 4, 4, 2)], (0,)), ((5,), [i(-3, 9, 1)], (0,)), ((5,), [np.int32(3).reshape(())], (0,)),
         ((3, 4), [i(2, 0)], (0,)), ((3, 4), [i(1, 3, 1)], (1,)), ((3, 4), [i(0, 2, 0), i(1, 3, 1)], (0, 1)),
