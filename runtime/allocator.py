@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
+import weakref
 from collections import deque
 from typing import Any
 
 import numpy as np
 
 from phalanx.dialects.errors import DeviceError
-from phalanx.runtime.device import CPU, Device, ForkSafeLock, MemoryCounter, MemoryStatistics
+from phalanx.runtime.device import CPU, Device, MemoryCounter, MemoryStatistics
 
 ALIGNMENT = 64
 _SMALLEST = 64
@@ -30,8 +32,8 @@ def size_class(nbytes: int) -> int:
     """
     if nbytes <= _SMALLEST:
         return _SMALLEST
-    step = max(_SMALLEST, 1 << ((nbytes - 1).bit_length() - 3))
-    return (nbytes + step - 1) // step * step
+    step = 1 << max((nbytes - 1).bit_length() - 3, 6)
+    return (nbytes + step - 1) & -step
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:
@@ -73,11 +75,11 @@ class Memory:
         self,
         address: int,
         nbytes: int,
+        block: Block | None = None,
+        allocator: Allocator | None = None,
         *,
         owner: object = None,
         shared: bool = False,
-        block: Block | None = None,
-        allocator: Allocator | None = None,
     ) -> None:
         self.address = address
         self.nbytes = nbytes
@@ -130,7 +132,8 @@ class Allocator:
         self._free: dict[int, list[Block]] = {}
         self._pooled_bytes = 0
         self._counter = MemoryCounter()
-        self._lock = ForkSafeLock()
+        self._lock = threading.Lock()
+        _allocators.add(self)
         # Finalizers run at any moment, also while this thread holds the lock: they only append here.
         self._returned: deque[Block] = deque()
 
@@ -143,7 +146,8 @@ class Allocator:
             raise DeviceError(f"allocate: negative size, got {nbytes}")
         capacity = size_class(nbytes)
         with self._lock:
-            self._collect()
+            if self._returned:
+                self._collect()
             waiting = self._free.get(capacity)
             block = waiting.pop() if waiting else None
             if block is not None:
@@ -151,7 +155,7 @@ class Allocator:
             self._counter.add(capacity)
         if block is None:
             block = self._fresh(capacity)
-        return Memory(block.address, nbytes, block=block, allocator=self)
+        return Memory(block.address, nbytes, block, self)
 
     def _fresh(self, capacity: int) -> Block:
         try:
@@ -207,5 +211,24 @@ class Allocator:
             self._collect()
             self._counter.reset_peak()
 
+
+_allocators: weakref.WeakSet[Allocator] = weakref.WeakSet()
+_held_by_fork: list[Allocator] = []
+
+
+def _before_fork() -> None:
+    """Wait until no thread is inside an allocator, so that the child finds all of them consistent."""
+    _held_by_fork.extend(_allocators)
+    for allocator in _held_by_fork:
+        allocator._lock.acquire()
+
+
+def _after_fork() -> None:
+    for allocator in _held_by_fork:
+        allocator._lock.release()
+    _held_by_fork.clear()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 HOST = Allocator(CPU)

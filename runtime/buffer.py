@@ -27,13 +27,12 @@ class Buffer:
     Reading a buffer after `deallocate` or after its donation raises DeviceError.
     """
 
-    __slots__ = ("__weakref__", "_gone", "_memory", "device", "dtype", "nbytes", "shape")
+    __slots__ = ("__weakref__", "_gone", "_memory", "device", "dtype", "shape")
 
     def __init__(self, memory: Memory, dtype: DType, shape: Shape, device: Device) -> None:
         self.device = device
         self.dtype = dtype
         self.shape = shape
-        self.nbytes = math.prod(shape) * dtype.itemsize
         self._memory: Memory | None = memory
         self._gone = ""
 
@@ -96,6 +95,11 @@ class Buffer:
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the elements in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def deleted(self) -> bool:
@@ -198,7 +202,7 @@ def checked_dtype(array: Any) -> DType:
     """
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"asarray: not a NumPy array, got {type(array).__name__}")
-    if isinstance(array, np.ma.MaskedArray):
+    if type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray):
         raise DTypeError("asarray: masked arrays have no dense memory", hint="fill it first: x.filled(0)")
     found = array.dtype
     if found.hasobject:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import threading
 from dataclasses import dataclass
 
 from phalanx.dialects.errors import DeviceError
@@ -77,22 +75,3 @@ class MemoryCounter:
     def reset_peak(self) -> None:
         """Start measuring the peak anew from what is live now."""
         self.peak_bytes = self.live_bytes
-
-
-class ForkSafeLock:
-    """A lock that a forked child finds free, whatever thread of the parent held it."""
-
-    __slots__ = ("__weakref__", "_lock")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -57,6 +58,7 @@ class Executable:
         self._measure = code.function(ARENA_SYMBOL, ctypes.c_int64, pointer)
         self._pointers = ctypes.c_void_p * (len(signature.inputs) + len(signature.outputs))
         self._sizes = ctypes.c_int64 * len(signature.dims)
+        self._result_dtypes = [output.dtype for output in signature.outputs]
         self._static_shapes = None if signature.dims else signature.output_shapes(())
         self._static_arena = None if signature.dims else self.arena_bytes(())
 
@@ -92,49 +94,56 @@ class Executable:
         """
         sizes = self.signature.bind(buffers)
         device = self._allocator.device
-        memories = []  # held until the call is over, whatever other threads deallocate
-        for buffer, argument in zip(buffers, self.signature.inputs, strict=True):
-            if buffer.device != device:
-                raise DeviceError(
-                    f"{self.signature.function}: argument '{argument.name}' is on {buffer.device}, not on {device}"
-                )
-            memories.append(buffer.memory)
+        for buffer in buffers:
+            if buffer.device is not device and buffer.device != device:
+                raise self._elsewhere(buffers)
+        memories = [buffer.memory for buffer in buffers]  # held whatever other threads deallocate meanwhile
         results = self._results(buffers, sizes)
+        memories += [result.memory for result in results]
         addresses = [memory.address for memory in memories]
-        addresses += [result.memory.address for result in results]
         for index in self.donated:
             buffers[index].donate(self.signature.inputs[index].name, self.signature.function, location)
         self._launch(self._pointers(*addresses), sizes, self.sites if sites is None else sites)
         return results
+
+    def _elsewhere(self, buffers: Sequence[Buffer]) -> DeviceError:
+        here = self._allocator.device
+        wrong = [
+            f"argument '{argument.name}' is on {buffer.device}, not on {here}"
+            for buffer, argument in zip(buffers, self.signature.inputs, strict=True)
+            if buffer.device != here
+        ]
+        return DeviceError(f"{self.signature.function}: {', '.join(wrong)}")
 
     def _results(self, buffers: Sequence[Buffer], sizes: tuple[int, ...]) -> list[Buffer]:
         shapes = self._static_shapes
         if shapes is None:
             shapes = self.signature.output_shapes(sizes)
         results = []
-        for index, (output, shape) in enumerate(zip(self.signature.outputs, shapes, strict=True)):
+        for index, shape in enumerate(shapes):
+            dtype = self._result_dtypes[index]
             source = self.aliases.get(index)
             if source is not None and _may_overwrite(buffers, source):
-                given = buffers[source]
-                results.append(Buffer(given.memory, output.dtype, shape, given.device))
+                memory = buffers[source].memory
             else:
-                results.append(Buffer.empty(shape, output.dtype, self._allocator))
+                memory = self._allocator.allocate(math.prod(shape) * dtype.itemsize)
+            results.append(Buffer(memory, dtype, shape, self._allocator.device))
         return results
 
     def _launch(self, pointers: Any, sizes: tuple[int, ...], sites: Sequence[HostSite]) -> None:
         needed = self._static_arena
-        arena = self._allocator.allocate(self.arena_bytes(sizes) if needed is None else needed)
+        if needed is None:
+            needed = self.arena_bytes(sizes)
+        arena = self._allocator.allocate(needed) if needed else None
+        scratch = arena.address if arena is not None else None
         prepare_launch(self.threads)
         if not self.sites:
-            self._finish(self._entry(pointers, self._sizes(*sizes), arena.address))
-            return
-        with Launch(sites, dict(zip(self.signature.dims, sizes, strict=True))) as launch:
-            status = self._entry(pointers, self._sizes(*sizes), arena.address)
-        if launch.error is not None:
-            raise launch.error
-        self._finish(status)
-
-    def _finish(self, status: int) -> None:
+            status = self._entry(pointers, self._sizes(*sizes), scratch)
+        else:
+            with Launch(sites, dict(zip(self.signature.dims, sizes, strict=True))) as launch:
+                status = self._entry(pointers, self._sizes(*sizes), scratch)
+            if launch.error is not None:
+                raise launch.error
         if status:
             raise DeviceError(f"{self.signature.function}: native code failed with status {status}")
 

@@ -47,6 +47,32 @@ class Argument:
         return f"{self.dtype.short}[{','.join(str(s) for s in self.shape)}]"
 
 
+class ShapeTemplate:
+    """A shape that is filled in with the values of the named sizes, given in the order of `dims`."""
+
+    __slots__ = ("_dims", "_parts")
+
+    def __init__(self, shape: tuple[Size, ...], dims: tuple[str, ...]) -> None:
+        self._dims = dims
+        self._parts: list[int | tuple[int] | Dim] = []
+        for size in shape:
+            name = lone_name(size) if isinstance(size, Dim) else None
+            self._parts.append(size if name is None else (dims.index(name),))
+
+    def fill(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """The shape for these values."""
+        return tuple(
+            [
+                part
+                if isinstance(part, int)
+                else sizes[part[0]]
+                if isinstance(part, tuple)
+                else part.evaluate(dict(zip(self._dims, sizes, strict=True)))
+                for part in self._parts
+            ]
+        )
+
+
 @dataclass(frozen=True)
 class Equation:
     """`size` must equal what axis `axis` of input `index` has."""
@@ -80,12 +106,20 @@ class Signature:
         """Where each named size stands alone, as (input, axis); None when some never does."""
         alone: dict[str, tuple[int, int]] = {}
         for equation in self._equations:
-            name = _lone_name(equation.size)
+            name = lone_name(equation.size)
             if name is not None:
                 alone.setdefault(name, (equation.index, equation.axis))
         if not all(name in alone for name in self.dims):
             return None
         return tuple(alone[name] for name in self.dims)
+
+    @cached_property
+    def _expected(self) -> tuple[tuple[DType, ShapeTemplate], ...]:
+        return tuple((a.dtype, ShapeTemplate(a.shape, self.dims)) for a in self.inputs)
+
+    @cached_property
+    def _result_templates(self) -> tuple[ShapeTemplate, ...]:
+        return tuple(ShapeTemplate(output.shape, self.dims) for output in self.outputs)
 
     def bind(self, values: Sequence[Typed]) -> tuple[int, ...]:
         """Check all arguments and return the values of the named sizes.
@@ -99,31 +133,33 @@ class Signature:
                 if value.shape != argument.shape or value.dtype is not argument.dtype:
                     raise self._mismatch(values, {})
             return ()
-        names = self._solve(values)
-        for value, argument in zip(values, self.inputs, strict=True):
-            expected = argument.bound(names) if argument.dynamic else argument.shape
-            if value.shape != expected or value.dtype is not argument.dtype:
-                raise self._mismatch(values, names)
-        return tuple(names[name] for name in self.dims)
+        sizes = self._solve(values)
+        for value, (dtype, template) in zip(values, self._expected, strict=True):
+            if value.shape != template.fill(sizes) or value.dtype is not dtype:
+                raise self._mismatch(values, dict(zip(self.dims, sizes, strict=True)))
+        return sizes
 
     def output_shapes(self, sizes: Sequence[int]) -> list[tuple[int, ...]]:
         """Shapes of the results for the values `bind` returned; raises ShapeError for a negative size."""
-        names = dict(zip(self.dims, sizes, strict=True))
-        shapes = [output.bound(names) for output in self.outputs]
+        shapes = [template.fill(sizes) for template in self._result_templates]
         for output, shape in zip(self.outputs, shapes, strict=True):
-            if min(shape, default=0) < 0:
+            if shape and min(shape) < 0:
+                names = dict(zip(self.dims, sizes, strict=True))
                 raise ShapeError(
                     f"{self.function}: result '{output.name}' {output} would have a negative size, "
                     f"got {shape} for {_listed(names)}"
                 )
         return shapes
 
-    def _solve(self, values: Sequence[Typed]) -> dict[str, int]:
-        if any(len(v.shape) != len(a.shape) for v, a in zip(values, self.inputs, strict=True) if a.dynamic):
-            raise self._mismatch(values, {})
+    def _solve(self, values: Sequence[Typed]) -> tuple[int, ...]:
         direct = self._direct
         if direct is not None:
-            return {n: values[i].shape[a] for n, (i, a) in zip(self.dims, direct, strict=True)}
+            try:
+                return tuple([values[index].shape[axis] for index, axis in direct])
+            except IndexError:
+                raise self._mismatch(values, {}) from None
+        if any(len(v.shape) != len(a.shape) for v, a in zip(values, self.inputs, strict=True)):
+            raise self._mismatch(values, {})
         known: dict[str, int] = {}
         waiting = list(self._equations)
         while waiting:
@@ -140,7 +176,7 @@ class Signature:
         missing = [name for name in self.dims if name not in known]
         if missing:
             raise self._unsolved(values, missing, known)
-        return known
+        return tuple(known[name] for name in self.dims)
 
     # Errors.
     def _wrong_count(self, count: int) -> ShapeError:
@@ -184,7 +220,7 @@ class Signature:
 
     def _origin(self, name: str, value: int) -> str:
         uses = [e for e in self._equations if name in e.size.names()]
-        source = next((e for e in uses if _lone_name(e.size) == name), uses[0])
+        source = next((e for e in uses if lone_name(e.size) == name), uses[0])
         return f"{name} = {value} (from '{self.inputs[source.index].name}' axis {source.axis})"
 
 
@@ -192,7 +228,7 @@ def _listed(names: Mapping[str, int]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in names.items())
 
 
-def _lone_name(size: Dim) -> str | None:
+def lone_name(size: Dim) -> str | None:
     """The name when the expression is nothing else."""
     if len(size.terms) == 1:
         monomial, coefficient = size.terms[0]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from phalanx.dialects.dtypes import DType
@@ -173,6 +172,6 @@ def _import(name: str, install: str) -> ModuleType:
         raise Unavailable(f"{error.name} is not installed (pip install {install})") from error
     except (ImportError, OSError) as error:  # a shared library of it is missing
         raise Unavailable(f"{name} does not load: {error}") from error
-    wrapped = f"{array_api_compat.__name__}.{name}"
+    wrapped = f"array_api_compat.{name}"
     has_wrapper = "." not in name and importlib.util.find_spec(wrapped) is not None
     return importlib.import_module(wrapped) if has_wrapper else module
