@@ -117,6 +117,8 @@ class DomainBuilder:
         self.weights: dict[tuple[object, ...], int] = {}
         self.pinned: set[int] = set()
         self._collect()
+        self.roles: list[str] = ["reduced" if gone else "kept" for gone in self.reduced]
+        """What each cluster dim is for; only neighbours of one role are walked as one loop."""
 
     def _collect(self) -> None:
         rank = len(self.sizes)
@@ -135,8 +137,9 @@ class DomainBuilder:
             self.accesses["out", number] = linear_access(self.writer, output.view, identity, dims, rank)
             self.weights["out", number] = 2
 
-    def build(self) -> Domain:
-        order = self._order()
+    def build(self, order: list[int] | None = None) -> Domain:
+        """The loops, in the order given or in the one that suits memory best."""
+        order = self._order() if order is None else order
         groups: list[list[int]] = []
         for dim in order:
             if groups and self._joins(groups[-1][-1], dim):
@@ -157,7 +160,7 @@ class DomainBuilder:
 
     def _joins(self, outer: int, inner: int) -> bool:
         """Whether two neighbouring dims can be walked as one."""
-        if self.reduced[outer] != self.reduced[inner] or self.pinned & {outer, inner}:
+        if self.roles[outer] != self.roles[inner] or self.pinned & {outer, inner}:
             return False
         size = self.sizes[inner]
         return all(

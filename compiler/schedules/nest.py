@@ -17,11 +17,10 @@ from phalanx.compiler.schedules.cluster import (
     Splat,
     Value,
     View,
-    contiguous_strides,
     load,
     store,
 )
-from phalanx.compiler.schedules.domain import Access, Domain, linear_access, operand_key, undefined
+from phalanx.compiler.schedules.domain import Access, Domain, operand_key, undefined
 from phalanx.compiler.schedules.fused import Key, Plan
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.compiler.schedules.workspace import Workspace, element_bytes
@@ -29,6 +28,9 @@ from phalanx.dialects.errors import CompileError
 
 LANE_BYTES = 4096
 """Bytes of one accumulator block in a column reduction: several fit the first-level cache."""
+
+TILE = 32
+"""Side of the square tiles a transposing loop nest is walked in."""
 
 ROW_SCRATCH_BYTES = 1 << 16
 """Longest row (bytes) a value is kept in scratch for."""
@@ -49,7 +51,9 @@ class Nest:
         plan: Plan,
         workspace: Workspace,
         bounds: dict[int, tuple[Index, Index]] | None = None,
+        external: dict[Key, Access] | None = None,
     ) -> None:
+        """`bounds` restricts loops to a part; `external` says where values made elsewhere stand in memory."""
         self.cluster = cluster
         self.writer: Writer = cluster.writer
         self.domain = domain
@@ -57,6 +61,7 @@ class Nest:
         self.plan = plan
         self.workspace = workspace
         self.bounds = bounds or {}
+        self.external = external or {}
         rank = len(domain.sizes)
         self.kept_loops = [loop for loop in range(rank) if not domain.reduced[loop]]
         self.reduced_loops = [loop for loop in range(rank) if domain.reduced[loop]]
@@ -80,8 +85,8 @@ class Nest:
                 size = self.domain.sizes[loop]
                 assert isinstance(size, int)
                 self.scratch[node] = self.workspace.allocate(self.writer, node.values[0].element, size)
-        if not self.reduced_loops:
-            self._loops(self.kept_loops, self._plain_point)
+        if not any(node.is_reduction for node in self.cluster.nodes):
+            self._plain_loops()
         elif self.lane is None:
             self._loops(self.kept_loops, self._row)
         else:
@@ -122,6 +127,47 @@ class Nest:
         return results
 
     # -- no reduction ------------------------------------------------------------------------------
+
+    def _plain_loops(self) -> None:
+        across = self._crossed_loop()
+        if across is None:
+            self._loops(self.kept_loops, self._plain_point)
+            return
+        *outer, inner = self.kept_loops
+        outer.remove(across)
+        self._loops(outer, lambda: self._tiles([across, inner], [across, inner]))
+
+    def _crossed_loop(self) -> int | None:
+        """The loop along which some memory runs that the innermost loop strides through (a transposition)."""
+        if len(self.kept_loops) < 2:
+            return None
+        inner = self.kept_loops[-1]
+        for access in self.domain.accesses.values():
+            if access.coefficients[inner] not in (0, 1, -1):
+                for loop in self.kept_loops[:-1]:
+                    size = self.domain.sizes[loop]
+                    if access.coefficients[loop] in (1, -1) and (isinstance(size, str) or size > TILE):
+                        return loop
+        return None
+
+    def _tiles(self, unblocked: list[int], loops: list[int]) -> None:
+        """Walks `loops` in square tiles, so that both directions of memory stay in the cache."""
+        if not unblocked:
+            self._loops(loops, self._plain_point)
+            return
+        first, *rest = unblocked
+        low, high = self._range(first)
+
+        def block(start: str, _: list[str]) -> None:
+            before = self.bounds.get(first)
+            self.bounds[first] = start, self.writer.min(self.writer.add(start, TILE), high)
+            self._tiles(rest, loops)
+            if before is None:
+                del self.bounds[first]
+            else:
+                self.bounds[first] = before
+
+        self.writer.loop(low, high, TILE, block)
 
     def _plain_point(self) -> None:
         self._point([], [])
@@ -366,7 +412,9 @@ class Nest:
         return all(access.view.pointer != output.view.pointer for output in self.cluster.outputs)
 
     def _value(self, key: Key) -> str:
-        node, number = key
+        node, _ = key
+        if key in self.external:
+            return self._load(self.external[key])
         if node not in self.plan.full:
             return self._row_value(key)
         if key in self.memo:

@@ -9,6 +9,7 @@ from mlir import ir
 from phalanx.compiler.schedules.cluster import Cluster, Reader
 from phalanx.compiler.schedules.domain import DomainBuilder
 from phalanx.compiler.schedules.fused import plan_levels
+from phalanx.compiler.schedules.gemm import Gemm, find_product
 from phalanx.compiler.schedules.nest import Nest, scratch_possible
 from phalanx.compiler.schedules.workspace import Workspace
 from phalanx.compiler.targets.isa import Isa
@@ -41,7 +42,10 @@ def schedule_function(function: Any, isa: Isa, threads: bool) -> list[str]:
     """The functions and globals that replace one cluster function, as MLIR text."""
     cluster = Reader(function).read()
     workspace = Workspace(cluster.workspace)
-    if cluster.outputs:
+    product = find_product(cluster)
+    if product is not None:
+        Gemm(cluster, product, workspace, isa).emit()
+    elif cluster.outputs:
         emit_fused(cluster, workspace)
     cluster.writer.line("func.return")
     return [*cluster.globals, function_text(function, cluster, workspace.bytes)]

@@ -35,6 +35,7 @@ class Writer:
         self._depth: dict[str, int] = {}
         self._monomials: dict[str, Monomial] = {}
         self._products: dict[Monomial, str] = {}
+        self._constants: dict[str, str] = {}
         self._count = 0
 
     # -- lines and names -------------------------------------------------------------------------
@@ -133,7 +134,13 @@ class Writer:
 
     def constant(self, attribute: str) -> str:
         """A constant from its attribute text, e.g. `1.0 : f32`."""
-        return self.pure(f"arith.constant {attribute}", [], "c")
+        name = self.pure(f"arith.constant {attribute}", [], "c")
+        self._constants[name] = attribute
+        return name
+
+    def constant_text(self, name: str) -> str | None:
+        """The attribute text of a value made by `constant`."""
+        return self._constants.get(name)
 
     def index(self, value: Index) -> str:
         return value if isinstance(value, str) else self.constant(f"{value} : index")

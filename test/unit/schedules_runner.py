@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from mlir import ir
-from mlir.passmanager import PassManager
 
+from phalanx.compiler.pipeline.stages import cpu_stages, run_stages
 from phalanx.compiler.schedules import schedule
-from phalanx.compiler.targets.cpu import llvm_pipeline
 from phalanx.compiler.targets.half import link_helpers
 from phalanx.compiler.targets.isa import Isa, isa
 from phalanx.compiler.targets.llvm_c import TargetMachine, translate
@@ -143,8 +142,7 @@ class Kernel:
             self.workspace_bytes = ir.IntegerAttr(function.attributes["px.workspace"]).value
             self.arguments = [str(argument.type) for argument in function.regions[0].blocks[0].arguments]
             del function.attributes["sym_visibility"]
-            steps = ",".join(step for step, _ in llvm_pipeline(threads))
-            PassManager.parse(f"builtin.module({steps})").run(module.operation)
+            run_stages(module, cpu_stages(threads=threads), first="buffers")
             record = isa(level)
             with TargetMachine(record.triple, record.cpu, record.features) as machine, translate(module) as llvm:
                 llvm.set_target(machine)
