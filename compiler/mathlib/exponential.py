@@ -1,12 +1,10 @@
-"""exp, exp2, expm1 and what is built on one exponential: sigmoid.
+"""exp, exp2, expm1.
 
 Method (Cephes, SLEEF): x = n ln 2 + r with |r| <= ln 2 / 2, two-part ln 2 (Cody-Waite), a minimax
 polynomial for e**r fitted with Remez's exchange, then an exact scaling by 2**n.
 """
 
 from __future__ import annotations
-
-import math
 
 from phalanx.compiler.mathlib.emitter import Emitter, Pair, Value
 
@@ -133,11 +131,3 @@ def half_expm1_parts(emitter: Emitter, x: Value) -> Pair:
     tail = emitter.fma(series, r * r, lost)
     half = emitter.power_of_two(exponent - 1)
     return emitter.fma(half, r, half - 0.5), half * tail
-
-
-def sigmoid(emitter: Emitter, x: Value) -> Value:
-    """1 / (1 + e**-x), right in both tails."""
-    small = exp(emitter, -emitter.absolute(x))
-    numerator = emitter.select(x < 0.0, small, 1.0)
-    result = numerator / (small + 1.0)
-    return emitter.select(x.is_nan(), math.nan, result)
