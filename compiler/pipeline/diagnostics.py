@@ -17,11 +17,24 @@ Nothing here imports MLIR: locations and diagnostics are only read.
 from __future__ import annotations
 
 import linecache
+import os
 import re
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from phalanx.compiler import config
 from phalanx.dialects.errors import CompileError, PhalanxError, install_formatter
+
+def _own_folders(package: Path) -> Iterator[Path]:
+    """The package and its layers, as imported and as they lie on disk."""
+    for folder in (package, *(package / layer for layer in ("compiler", "dialects", "runtime"))):
+        yield folder
+        yield folder.resolve()
+
 
 NOTE_LINES = 16
 NOTE_WIDTH = 400
@@ -107,8 +120,39 @@ def format_error(error: PhalanxError) -> str:
 
 
 def install() -> None:
-    """Make every PhalanxError print in this form."""
+    """Make every PhalanxError print in this form, and uncaught ones without our frames (once per process)."""
     install_formatter(format_error)
+    if sys.excepthook is not _show_uncaught:
+        _previous_hook[:] = [sys.excepthook]
+        sys.excepthook = _show_uncaught
+
+
+_previous_hook: list[Callable[[type[BaseException], BaseException, TracebackType | None], Any]] = []
+_OWN = tuple({str(folder) + os.sep for folder in _own_folders(Path(__file__).parents[2])})
+
+
+def _show_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """`sys.excepthook`: the one before, with the frames of a PhalanxError cut to the user's."""
+    if isinstance(error, PhalanxError):
+        trace = users_frames(trace)
+        error.__traceback__ = trace
+    _previous_hook[0](kind, error, trace)
+
+
+def users_frames(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without Phalanx's own frames; all of it with PHALANX_FULL_TRACEBACK=1 or when none is left."""
+    if config.get("full_traceback"):
+        return trace
+    kept: list[TracebackType] = []
+    entry = trace
+    while entry is not None:
+        if not entry.tb_frame.f_code.co_filename.startswith(_OWN):
+            kept.append(entry)
+        entry = entry.tb_next
+    found: TracebackType | None = None
+    for entry in reversed(kept):
+        found = TracebackType(found, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return found or trace
 
 
 def from_mlir(error: Any, doing: str) -> CompileError:
