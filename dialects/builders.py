@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from mlir import ir
 
 from phalanx.dialects import dtypes
+from phalanx.dialects.attributes import encode_array
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import DType
@@ -253,6 +255,14 @@ class Lowering:
         with ir.InsertionPoint(block):
             ir.Operation.create("linalg.yield", operands=[block.arguments[0]])
         return Lowered(made.result, aval)
+
+    def dense(self, array: np.ndarray[Any, Any], result: Aval) -> Lowered:
+        """A constant tensor written out, whatever its elements."""
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        if array.dtype.kind in "bu":  # memory holds bytes for bools and signless integers
+            array = array.view(np.dtype(f"i{array.itemsize}"))
+        kind = storage_tensor_type(result.shape, result.dtype)
+        return Lowered(self.scalars.op("arith.constant", [], kind, {"value": encode_array(array)}), result)
 
     def storage_constant(self, value: Any, dtype: DType) -> ir.Value:
         return self.scalars.typed_constant(value, storage_type(dtype))
