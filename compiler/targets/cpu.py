@@ -19,6 +19,14 @@ ARENA_BYTES = "px_arena_bytes"
 EXPORTS = (ENTRY, ARENA_BYTES)
 ALIGNMENT = 64
 
+# What one kernel needs of default<O2>, at two thirds of its compile time and the same speed of the result (softmax
+# 512x1000: 24 instead of 36 ms, 252 us both). LLVM's own O1 does not vectorise loops at all.
+_QUICK_PASSES = (
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine),cgscc(inline),globaldce,"
+    "function(sroa,early-cse<memssa>,instcombine,simplifycfg,loop-mssa(loop-rotate,licm),loop(indvars,loop-idiom),"
+    "loop-vectorize,instcombine,simplifycfg,loop-mssa(licm))"
+)
+
 _POINTER, _INDEX = "!llvm.ptr", "i64"
 
 
@@ -67,6 +75,11 @@ def llvm_pipeline(openmp: bool) -> list[tuple[str, str]]:
         ("reconcile-unrealized-casts", "only the LLVM dialect may be left"),
     ]
     return steps
+
+
+def llvm_passes(level: int) -> str:
+    """LLVM pipeline of an optimisation level: 0 none, 1 quick (eager kernels), 2 and 3 LLVM's own."""
+    return {0: "", 1: _QUICK_PASSES, 2: "default<O2>", 3: "default<O3>"}[level]
 
 
 def _functions(module: Any) -> Iterator[tuple[str, Any]]:
@@ -156,7 +169,7 @@ class CpuTarget:
     name = "cpu"
 
     def __init__(self, instruction_set: str | Isa | None = None, *, passes: str = "default<O2>") -> None:
-        """`instruction_set` defaults to this machine; `passes` is an LLVM pipeline ("" for none)."""
+        """`instruction_set` defaults to this machine; `passes` is an LLVM pipeline, e.g. of `llvm_passes`."""
         self.isa = isa(instruction_set)
         self.passes = passes
 

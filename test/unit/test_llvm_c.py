@@ -191,6 +191,20 @@ def test_vectors_as_wide_as_the_level(saxpy, name, register, absent):
     assert "addps" in text
 
 
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_every_level_but_the_lowest_vectorises(saxpy, level):
+    assert "zmm" in cpu.CpuTarget("x86-64-v4", passes=cpu.llvm_passes(level)).assembly(saxpy)
+
+
+def test_level_zero_still_runs(saxpy):
+    entry = jit.load(cpu.CpuTarget(passes=cpu.llvm_passes(0)).finish(saxpy).object).function(
+        "px_entry", ctypes.c_int32, *[ctypes.c_void_p] * 3
+    )
+    x, out = np.arange(100, dtype="f4"), np.zeros(100, "f4")
+    assert entry(pointers(x, x, out), (ctypes.c_int64 * 1)(100), None) == 0
+    np.testing.assert_array_equal(out, 3 * x)
+
+
 @pytest.mark.parametrize(
     ("name", "magic"),
     [("aarch64", b"\x7fELF"), ("apple-m1", b"\xcf\xfa\xed\xfe"), ("znver3", b"\x7fELF")],
