@@ -40,8 +40,8 @@ class sqrt(FloatFunction):
 class rsqrt(FloatFunction):
     """Elementwise `1 / sqrt(x)`.
 
-    >>> px.rsqrt(px.asarray([4.0, 16.0]))
-    px.Tensor([0.5  0.25], dtype=float32)
+    >>> px.rsqrt(px.asarray([4.0, 16.0])).numpy().round(3)
+    array([0.5 , 0.25], dtype=float32)
     """
 
     x: Operand[Float]
@@ -55,8 +55,8 @@ class rsqrt(FloatFunction):
 class cbrt(FloatFunction):
     """Elementwise real cube root.
 
-    >>> px.cbrt(px.asarray([8.0, -27.0]))
-    px.Tensor([ 2. -3.], dtype=float32)
+    >>> px.cbrt(px.asarray([8.0, -27.0])).numpy().round(3)
+    array([ 2., -3.], dtype=float32)
     """
 
     x: Operand[Float]
@@ -95,8 +95,8 @@ def square(x: Any) -> Any:
 class hypot(FloatFunction):
     """Elementwise `sqrt(x*x + y*y)` without overflow; infinite when either operand is.
 
-    >>> px.hypot(px.asarray([3.0]), 4.0)
-    px.Tensor([5.], dtype=float32)
+    >>> px.hypot(px.asarray([3.0]), 4.0).numpy().round(3)
+    array([5.], dtype=float32)
     """
 
     x: Operand[Float]
@@ -182,8 +182,8 @@ def _product_power(base: Any, exponent: int) -> Any:
 class exp(FloatFunction):
     """Elementwise exponential.
 
-    >>> px.exp(px.asarray([0.0, 1.0]))
-    px.Tensor([1.        2.7182817], dtype=float32)
+    >>> px.exp(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([1.   , 2.718], dtype=float32)
     """
 
     x: Operand[Float]
@@ -224,8 +224,8 @@ class expm1(FloatFunction):
 class log(FloatFunction):
     """Elementwise natural logarithm; -inf at 0, NaN below.
 
-    >>> px.log(px.asarray([1.0, 10.0]))
-    px.Tensor([0.       2.302585], dtype=float32)
+    >>> px.log(px.asarray([1.0, 10.0])).numpy().round(3)
+    array([0.   , 2.303], dtype=float32)
     """
 
     x: Operand[Float]
@@ -254,8 +254,8 @@ class log1p(FloatFunction):
 class log2(FloatFunction):
     """Elementwise logarithm to base 2.
 
-    >>> px.log2(px.asarray([1.0, 8.0]))
-    px.Tensor([0. 3.], dtype=float32)
+    >>> px.log2(px.asarray([1.0, 8.0])).numpy().round(3)
+    array([0., 3.], dtype=float32)
     """
 
     x: Operand[Float]
@@ -269,8 +269,8 @@ class log2(FloatFunction):
 class log10(FloatFunction):
     """Elementwise logarithm to base 10.
 
-    >>> px.log10(px.asarray([1.0, 100.0]))
-    px.Tensor([0. 2.], dtype=float32)
+    >>> px.log10(px.asarray([1.0, 100.0])).numpy().round(3)
+    array([0., 2.], dtype=float32)
     """
 
     x: Operand[Float]
@@ -284,8 +284,8 @@ class log10(FloatFunction):
 def logaddexp(x: Any, y: Any) -> Any:
     """Elementwise `log(exp(x) + exp(y))` without overflow.
 
-    >>> px.logaddexp(px.asarray([1000.0, 0.0]), px.asarray([1000.0, -float("inf")]))
-    px.Tensor([1000.6931    0.    ], dtype=float32)
+    >>> px.logaddexp(px.asarray([1000.0, 0.0]), px.asarray([1000.0, -float("inf")])).numpy().round(3)
+    array([1000.693,    0.   ], dtype=float32)
     """
     # Equal infinities have no difference, but the same logarithm of 2 is added as for equal numbers.
     apart = select(equal(x, y), 0.0, subtract(x, y))
@@ -313,8 +313,8 @@ class sigmoid(FloatFunction):
 class erf(FloatFunction):
     """Elementwise error function.
 
-    >>> px.erf(px.asarray([0.0, 0.5]))
-    px.Tensor([0.        0.5204999], dtype=float32)
+    >>> px.erf(px.asarray([0.0, 0.5])).numpy().round(3)
+    array([0.  , 0.52], dtype=float32)
     """
 
     x: Operand[Float]
@@ -327,8 +327,8 @@ class erf(FloatFunction):
 class erfc(FloatFunction):
     """Elementwise `1 - erf(x)` without cancellation.
 
-    >>> px.erfc(px.asarray([0.0, 3.0]))
-    px.Tensor([1.0000000e+00 2.2090497e-05], dtype=float32)
+    >>> px.erfc(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([1.   , 0.157], dtype=float32)
     """
 
     x: Operand[Float]
@@ -341,8 +341,8 @@ class erfc(FloatFunction):
 class erfinv(FloatFunction):
     """The inverse of `erf`, by Giles' polynomials; infinite at -1 and 1, NaN outside.
 
-    >>> px.erfinv(px.asarray([0.0, 0.5]))
-    px.Tensor([0.        0.4769363], dtype=float32)
+    >>> px.erfinv(px.asarray([0.0, 0.5])).numpy().round(3)
+    array([0.   , 0.477], dtype=float32)
     """
 
     x: Operand[Float]
@@ -359,8 +359,8 @@ class erfinv(FloatFunction):
 class sin(FloatFunction):
     """Elementwise sine of radians.
 
-    >>> px.sin(px.asarray([0.0, 1.0]))
-    px.Tensor([0.        0.84147096], dtype=float32)
+    >>> px.sin(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([0.   , 0.841], dtype=float32)
     """
 
     x: Operand[Float]
@@ -373,8 +373,8 @@ class sin(FloatFunction):
 class cos(FloatFunction):
     """Elementwise cosine of radians.
 
-    >>> px.cos(px.asarray([0.0, 1.0]))
-    px.Tensor([1.         0.54030234], dtype=float32)
+    >>> px.cos(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([1.  , 0.54], dtype=float32)
     """
 
     x: Operand[Float]
@@ -387,8 +387,8 @@ class cos(FloatFunction):
 class tan(FloatFunction):
     """Elementwise tangent of radians.
 
-    >>> px.tan(px.asarray([0.0, 1.0]))
-    px.Tensor([0.        1.5574077], dtype=float32)
+    >>> px.tan(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([0.   , 1.557], dtype=float32)
     """
 
     x: Operand[Float]
@@ -402,8 +402,8 @@ class tan(FloatFunction):
 class asin(FloatFunction):
     """Elementwise arc sine in radians; NaN outside -1..1.
 
-    >>> px.asin(px.asarray([0.0, 1.0]))
-    px.Tensor([0.        1.5707964], dtype=float32)
+    >>> px.asin(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([0.   , 1.571], dtype=float32)
     """
 
     x: Operand[Float]
@@ -417,8 +417,8 @@ class asin(FloatFunction):
 class acos(FloatFunction):
     """Elementwise arc cosine in radians; NaN outside -1..1.
 
-    >>> px.acos(px.asarray([1.0, 0.0]))
-    px.Tensor([0.        1.5707964], dtype=float32)
+    >>> px.acos(px.asarray([1.0, 0.0])).numpy().round(3)
+    array([0.   , 1.571], dtype=float32)
     """
 
     x: Operand[Float]
@@ -432,8 +432,8 @@ class acos(FloatFunction):
 class atan(FloatFunction):
     """Elementwise arc tangent in radians.
 
-    >>> px.atan(px.asarray([0.0, 1.0]))
-    px.Tensor([0.        0.7853982], dtype=float32)
+    >>> px.atan(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([0.   , 0.785], dtype=float32)
     """
 
     x: Operand[Float]
@@ -446,8 +446,8 @@ class atan(FloatFunction):
 class atan2(FloatFunction):
     """The angle in radians of the point with ordinate `y` and abscissa `x`.
 
-    >>> px.atan2(px.asarray([1.0, 1.0]), px.asarray([1.0, -1.0]))
-    px.Tensor([0.7853982 2.3561945], dtype=float32)
+    >>> px.atan2(px.asarray([1.0, 1.0]), px.asarray([1.0, -1.0])).numpy().round(3)
+    array([0.785, 2.356], dtype=float32)
     """
 
     y: Operand[Float]
@@ -470,8 +470,8 @@ class atan2(FloatFunction):
 class sinh(FloatFunction):
     """Elementwise hyperbolic sine.
 
-    >>> px.sinh(px.asarray([0.0, 1.0]))
-    px.Tensor([0.        1.1752012], dtype=float32)
+    >>> px.sinh(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([0.   , 1.175], dtype=float32)
     """
 
     x: Operand[Float]
@@ -484,8 +484,8 @@ class sinh(FloatFunction):
 class cosh(FloatFunction):
     """Elementwise hyperbolic cosine.
 
-    >>> px.cosh(px.asarray([0.0, 1.0]))
-    px.Tensor([1.        1.5430807], dtype=float32)
+    >>> px.cosh(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([1.   , 1.543], dtype=float32)
     """
 
     x: Operand[Float]
@@ -498,8 +498,8 @@ class cosh(FloatFunction):
 class tanh(FloatFunction):
     """Elementwise hyperbolic tangent.
 
-    >>> px.tanh(px.asarray([0.0, 1.0]))
-    px.Tensor([0.        0.7615942], dtype=float32)
+    >>> px.tanh(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([0.   , 0.762], dtype=float32)
     """
 
     x: Operand[Float]
@@ -512,8 +512,8 @@ class tanh(FloatFunction):
 class asinh(FloatFunction):
     """Elementwise inverse hyperbolic sine.
 
-    >>> px.asinh(px.asarray([0.0, 1.0]))
-    px.Tensor([0.        0.8813736], dtype=float32)
+    >>> px.asinh(px.asarray([0.0, 1.0])).numpy().round(3)
+    array([0.   , 0.881], dtype=float32)
     """
 
     x: Operand[Float]
@@ -526,8 +526,8 @@ class asinh(FloatFunction):
 class acosh(FloatFunction):
     """Elementwise inverse hyperbolic cosine; NaN below 1.
 
-    >>> px.acosh(px.asarray([1.0, 2.0]))
-    px.Tensor([0.        1.316958], dtype=float32)
+    >>> px.acosh(px.asarray([1.0, 2.0])).numpy().round(3)
+    array([0.   , 1.317], dtype=float32)
     """
 
     x: Operand[Float]
@@ -541,8 +541,8 @@ class acosh(FloatFunction):
 class atanh(FloatFunction):
     """Elementwise inverse hyperbolic tangent; NaN outside -1..1.
 
-    >>> px.atanh(px.asarray([0.0, 0.5]))
-    px.Tensor([0.         0.54930615], dtype=float32)
+    >>> px.atanh(px.asarray([0.0, 0.5])).numpy().round(3)
+    array([0.   , 0.549], dtype=float32)
     """
 
     x: Operand[Float]
