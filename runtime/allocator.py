@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from phalanx.dialects.errors import DeviceError
-from phalanx.runtime.device import CPU, Device, MemoryCounter, MemoryStatistics
+from phalanx.runtime.device import CPU, Device, MemoryCounter, MemoryStatistics, parse_device
 
 ALIGNMENT = 64
 _SMALLEST = 64
@@ -232,3 +232,19 @@ def _after_fork() -> None:
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 HOST = Allocator(CPU)
+_BY_DEVICE = {CPU: HOST}
+
+
+def allocator_of(device: Device | str) -> Allocator:
+    """The allocator of a device, for its statistics.
+
+    >>> allocator_of("cpu").statistics().live_bytes
+    0
+
+    Raises DeviceError for a device without memory of ours.
+    """
+    found = _BY_DEVICE.get(parse_device(device))
+    if found is None:
+        known = ", ".join(str(d) for d in _BY_DEVICE)
+        raise DeviceError(f"device: no memory of ours on {device}", hint=f"known: {known}")
+    return found

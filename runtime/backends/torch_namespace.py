@@ -35,7 +35,8 @@ class TorchNamespace(Namespace):
 
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
         # torch takes no read-only memory and no negative strides.
-        usable = array if array.flags.writeable and array.flags.c_contiguous else array.copy(order="C")
+        taken = array.flags.writeable and min(array.strides, default=0) >= 0
+        usable = array if taken else array.copy(order="C")
         if usable.dtype == bfloat16.numpy:
             return self.module.asarray(usable.view(np.int16)).view(self.native(bfloat16))
         return self.module.asarray(usable)

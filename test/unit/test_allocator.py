@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from phalanx.dialects.errors import DeviceError
-from phalanx.runtime.allocator import ALIGNMENT, Allocator, size_class
+from phalanx.runtime.allocator import ALIGNMENT, HOST, Allocator, allocator_of, size_class
 from phalanx.runtime.device import CPU, Device, parse_device
 
 
@@ -160,3 +160,10 @@ def test_device_spelling() -> None:
     assert str(Device("cuda", 2)) == "cuda:2"
     with pytest.raises(DeviceError, match="cannot read 'CPU 0'"):
         parse_device("CPU 0")
+
+
+def test_allocator_of_a_device() -> None:
+    assert allocator_of("cpu") is allocator_of(CPU) is HOST
+    with pytest.raises(DeviceError, match="no memory of ours on cuda:1") as caught:
+        allocator_of("cuda:1")
+    assert caught.value.hint == "known: cpu:0"

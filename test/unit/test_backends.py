@@ -126,6 +126,12 @@ def test_asarray_refuses_objects(backend: Backend) -> None:
         backend.asarray(np.array([None, 1], dtype=object))
 
 
+def test_results_with_negative_strides(backend: Backend) -> None:
+    x = np.array([7], np.uint16)  # reversed, it is still contiguous by NumPy's flags
+    found = run(backend, lambda xp, x: xp.flip(x), x, results=[ResultType(dtypes.uint16, (1,))])
+    assert found.tolist() == [7]
+
+
 def test_transfer_between_backends(backend: Backend) -> None:
     storage = backend.asarray(np.arange(6, dtype=np.int32).reshape(2, 3))
     home = get_backend("cpu")
