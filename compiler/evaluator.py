@@ -55,11 +55,10 @@ class Program:
     """A px function ready to run on any backend."""
 
     def __init__(self, module: ir.Module, name: str = "main", sites: Sequence[Any] = ()) -> None:
-        self._module = module
         self._slots: dict[ir.Value, int] = {}
-        self._functions = {ir.StringAttr(f.operation.attributes["sym_name"]).value: f.operation
-                           for f in module.body.operations if f.operation.name == "func.func"}
-        function = self._functions[name]
+        functions = {ir.StringAttr(f.operation.attributes["sym_name"]).value: f.operation
+                     for f in module.body.operations if f.operation.name == "func.func"}
+        function = functions[name]
         self._avals = Avals(function)
         self.inputs: list[Aval] = list(self._avals.arguments)
         self.names = dim_names(self.inputs)
@@ -68,7 +67,7 @@ class Program:
         self.count = len(self._slots)
         self.outputs = [self._output(v) for v in self._terminator(function.regions[0].blocks[0]).operands]
         # Nothing below reads the IR again.
-        del self._avals, self._slots, self._functions, self._module
+        del self._avals, self._slots
 
     def run(self, backend: Backend, storages: Sequence[Any], sizes: dict[str, int] | None = None,
             sites: Sequence[Any] | None = None) -> list[Any]:
@@ -216,22 +215,6 @@ class Program:
                     break
                 carried = after.run(frame, carried)
             for slot, value in zip(results, carried, strict=True):
-                frame.slots[slot] = value
-
-        return step
-
-    def _func_call(self, operation: ir.Operation) -> Run:
-        name = ir.FlatSymbolRefAttr(operation.attributes["callee"]).value
-        function = self._functions[name]
-        outer = self._avals
-        self._avals = Avals(function)
-        body = self._block(function.regions[0].blocks[0])
-        self._avals = outer
-        operands = [self._slot(o) for o in operation.operands]
-        results = [self._slot(r) for r in operation.results]
-
-        def step(frame: _Frame) -> None:
-            for slot, value in zip(results, body.run(frame, [frame.slots[o] for o in operands]), strict=True):
                 frame.slots[slot] = value
 
         return step

@@ -18,8 +18,10 @@ from phalanx.compiler.config import options, set_default_backend, set_default_op
 from phalanx.compiler.config import table as config
 from phalanx.compiler.effects import hooks, io_call
 from phalanx.compiler.effects import print_ as print
+from phalanx.compiler.flow import cond, fori_loop, scan, while_loop
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace.tree import register_dataclass
+from phalanx.compiler.transforms.public import custom_vjp, grad, value_and_grad, vjp, vmap
 from phalanx.dialects import px as _families
 from phalanx.dialects.dtypes import (
     DType,

@@ -28,7 +28,8 @@ def convert_px_to_linalg(module: ir.Module) -> None:
     for operation in list(module.body.operations):
         function = operation.operation
         if function.name == "func.func" and len(function.regions[0].blocks):
-            _Converter(module, function).run()
+            with function.location:
+                _Converter(module, function).run()
 
 
 class _Converter:
@@ -63,7 +64,7 @@ class _Converter:
             self.mapping[old] = new
         for name, value in zip(self.names, list(block.arguments)[len(old_block.arguments):], strict=True):
             self.size_values[Dim.named(name)] = value
-        with ir.InsertionPoint(block), self.old.location:
+        with ir.InsertionPoint(block):
             # Sizes are computed before this constant, so that they dominate everything.
             self.anchor = ir.Operation.create("arith.constant", results=[ir.IndexType.get()], attributes={
                 "value": ir.IntegerAttr.get(ir.IndexType.get(), 0)})

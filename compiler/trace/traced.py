@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from phalanx.compiler.context import context
+from phalanx.compiler.passes.px_inline import px_inline
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
 from phalanx.compiler.trace.locations import user_location_text
@@ -67,6 +68,8 @@ def trace_function(function: Callable[..., Any], avals: Sequence[Aval], names: S
         finally:
             if trace.root is not None:
                 trace.root.alive = False
+        if trace.functions:
+            px_inline(trace.module)
         hidden_names = [f"captured{i}" for i in range(len(trace.hidden))]
         trace.annotate_arguments([*names, *hidden_names], [*avals, *[t.aval for t in trace.hidden]])
         return Traced(name, trace.module, list(names), list(avals), trace.hidden, [r.aval for r in results], out_tree,

@@ -412,19 +412,14 @@ class _LoopPlan:
             found = [local.get(values[n]) or zeros(trace, trace.avals[self.inits[n]]) for n in self.carried]
             found += [local[s] for s in self.sources]
             trace.operation("scf.yield", [], [f.value for f in found])
-        replay.erase_dead(block)
+        alive = replay.erase_dead(block, placeholders)
         results = [trace.wrap(v, c.aval) for v, c in zip(made.results, carries, strict=True)]
         for source, total in zip(self.sources, results[len(starts):], strict=True):
             cotangents[source] = total
         for n, cotangent in zip(self.carried, results, strict=False):
             if self.inits[n] in self.reverse.active:
                 accumulate(cotangents, self.inits[n], cotangent)
-        return self._still_used(block, placeholders, position)
-
-    def _still_used(self, block: ir.Block, placeholders: list[ir.Operation], position: Tracer,
-                    ) -> list[tuple[ir.Operation, ir.Value] | None]:
-        alive = set(replay.operations(block))
-        return [(p, position.value) if p in alive else None for p in placeholders]
+        return [(p, position.value) if flag else None for p, flag in zip(placeholders, alive, strict=True)]
 
     def _recomputed(self, lower: ir.Value, step: ir.Value) -> list[ir.Value]:
         """The carries at the start of trip `step`: the loop once more, stopped there."""

@@ -25,7 +25,7 @@ def terminator(block: ir.Block) -> ir.Operation:
 def clone_operation(trace: Trace, operation: ir.Operation, mapping: Mapping) -> ir.Operation:
     """Copy one operation, regions included, to the end of the current scope; `mapping` renames its operands."""
     made = operation.clone(ip=trace.scope.insertion).operation
-    _rename(made, mapping)
+    rename(made, mapping)
     pairs = [(operation, made)]
     while pairs:
         old, new = pairs.pop()
@@ -45,7 +45,8 @@ def _copy_aval(trace: Trace, old: ir.Value, new: ir.Value) -> None:
         trace.avals[new] = trace.avals[old]
 
 
-def _rename(operation: ir.Operation, mapping: Mapping) -> None:
+def rename(operation: ir.Operation, mapping: Mapping) -> None:
+    """Replace operands of an operation and of everything inside it."""
     for position, operand in enumerate(operation.operands):
         if operand in mapping:
             operation.operands[position] = mapping[operand]
@@ -126,8 +127,14 @@ def tensors(values: Iterable[ir.Value]) -> list[ir.Value]:
     return [v for v in values if is_tensor(v)]
 
 
-def erase_dead(block: ir.Block) -> None:
-    """Drop the pure operations of a block nobody reads, last first."""
+def erase_dead(block: ir.Block, watched: Sequence[ir.Operation] = ()) -> list[bool]:
+    """Drop the pure operations of a block nobody reads, last first; says which of `watched` are still there."""
+    alive = [True] * len(watched)
     for operation in reversed(operations(block)[:-1]):
-        if not any(True for r in operation.results for _ in r.uses) and not has_effects(operation):
-            operation.erase()
+        if any(True for r in operation.results for _ in r.uses) or has_effects(operation):
+            continue
+        for position, one in enumerate(watched):
+            if one is operation:
+                alive[position] = False
+        operation.erase()
+    return alive
