@@ -127,6 +127,7 @@ def test_threads_share_an_allocator() -> None:
     assert (now.live_bytes, now.allocations) == (0, 4800)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the point of the test
 def test_forked_children_allocate_while_other_threads_do() -> None:
     allocator = Allocator()
     large = allocator.allocate(2 << 20).bytes_view(writable=True)
