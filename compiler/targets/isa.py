@@ -68,6 +68,11 @@ class Isa:
         return "aarch64" if self.triple.startswith(("aarch64", "arm64")) else self.triple.split("-")[0]
 
     @property
+    def system(self) -> str:
+        """Operating system of the triple: "linux" or "macos"."""
+        return "macos" if "-apple-" in self.triple else self.triple.split("-")[2]
+
+    @property
     def function_attributes(self) -> tuple[tuple[str, str], ...]:
         """String attributes that every function of a module compiled for this record carries."""
         attributes = [("tune-cpu", self.tune)] if self.tune else []
@@ -187,6 +192,17 @@ def host() -> Isa:
         l3_bytes=caches.get(3, base.l3_bytes),
         cores=cores,
     )
+
+
+def runs_here(record: Isa) -> bool:
+    """Whether this machine can run code made for `record`; running other code ends the process (SIGILL)."""
+    here = host()
+    if (record.architecture, record.system) != (here.architecture, here.system):
+        return False
+    levels = ["x86-64", *(level for level, _ in _X86_LEVELS)]
+    if record.cpu in levels and here.level in levels:
+        return levels.index(record.cpu) <= levels.index(here.level)
+    return record.cpu in ("generic", here.cpu)
 
 
 def _linux_caches(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> dict[int, int]:

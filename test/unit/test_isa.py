@@ -68,6 +68,16 @@ def test_levels():
     assert isa.x86_level(third | {f"avx512{part}" for part in ("f", "bw", "cd", "dq", "vl")}) == "x86-64-v4"
 
 
+def test_what_runs_here():
+    assert isa.runs_here(isa.host())
+    foreign = "aarch64" if isa.host().architecture == "x86_64" else "x86-64-v2"
+    assert not isa.runs_here(isa.isa(foreign))
+    if isa.host().architecture == "x86_64" and isa.host().triple.endswith("linux-gnu"):
+        can = [isa.runs_here(isa.isa(name)) for name in ("x86-64-v2", "x86-64-v3", "x86-64-v4")]
+        assert can == sorted(can, reverse=True), "a higher level implies the lower ones"
+        assert can[2] == (isa.host().level == "x86-64-v4")
+
+
 def test_host_agrees_with_the_operating_system():
     host = isa.host()
     assert host.cores == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else host.cores >= 1
