@@ -13,6 +13,7 @@ NumPy array          `dense<...> : tensor<...>`
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,8 @@ def encode_array(array: np.ndarray[Any, Any]) -> ir.Attribute:
     array = np.ascontiguousarray(array).reshape(array.shape)
     shaped = tensor_type(array.shape, dtype)
     if dtype.is_bool:  # packed bits in the C API: build it from attributes instead
-        if array.size and (array == array.flat[0]).all():
-            return ir.DenseElementsAttr.get_splat(shaped, ir.BoolAttr.get(bool(array.flat[0])))
+        if not array.size or (array == array.flat[0]).all():
+            return ir.DenseElementsAttr.get_splat(shaped, ir.BoolAttr.get(bool(array.any())))
         return ir.DenseElementsAttr.get([ir.BoolAttr.get(bool(v)) for v in array.reshape(-1)], shaped)
     if array.size == 1:
         return ir.DenseElementsAttr.get_splat(shaped, _scalar(array.reshape(-1)[0], dtype))
@@ -84,12 +85,22 @@ def decode_array(attribute: ir.Attribute) -> np.ndarray[Any, Any]:
             return np.full(shape, splat_value(dense, dtype), dtype=dtype.numpy)
         if dtype.is_bool:
             return np.array(ir.DenseIntElementsAttr(dense), dtype=np.bool_).reshape(shape)
-        if dtype.name in ("bfloat16",):
-            return np.array([float(v) for v in ir.DenseFPElementsAttr(dense)], np.float32).astype(
-                dtype.numpy).reshape(shape)
+        if dtype.name == "bfloat16":
+            return _bfloat16_values(dense).reshape(shape)
         return np.array(dense).astype(dtype.numpy).reshape(shape)
     values = [int(v) for v in ir.DenseIntElementsAttr(dense)]
     return np.array(values, dtype=dtype.numpy).reshape(shape)
+
+
+def _bfloat16_values(dense: ir.DenseElementsAttr) -> np.ndarray[Any, Any]:
+    """The elements in order, from the text: the bindings cannot read bfloat16."""
+    bits = dtypes.bfloat16.numpy
+    inner = str(dense).removeprefix("dense<").rsplit(">", 2)[0]
+    if inner.startswith('"0x'):
+        return np.frombuffer(bytes.fromhex(inner.strip('"')[2:]), bits)
+    tokens = re.findall(r"[-+.\w]+", inner)
+    values = [np.uint16(int(t, 16)).view(bits) if t.startswith("0x") else bits.type(float(t)) for t in tokens]
+    return np.array(values, bits)
 
 
 def splat_value(dense: ir.DenseElementsAttr, dtype: DType) -> Any:
