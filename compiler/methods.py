@@ -9,6 +9,9 @@ from phalanx.compiler import dispatch
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.dialects.opdef import COMPOSITES, REGISTRY
+from phalanx.dialects.px.rearrange import matrix_transpose
+from phalanx.dialects.px.shape import transpose
+from phalanx.dialects.px.subscript import At
 
 _BINARY = {
     "+": "add", "-": "sub", "*": "mul", "/": "truediv", "//": "floordiv", "%": "mod", "**": "pow", "@": "matmul",
@@ -16,6 +19,8 @@ _BINARY = {
 }
 _COMPARE = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _UNARY = {"u-": "neg", "u+": "pos", "~": "invert", "abs": "abs"}
+
+_PROPERTIES: dict[str, Callable[[Any], Any]] = {"at": At, "T": transpose, "mT": matrix_transpose}
 
 
 def _operator(function: Callable[..., Any], *, reflected: bool = False) -> Callable[..., Any]:
@@ -63,5 +68,7 @@ def attach_all() -> None:
         for cls in (Tensor, Tracer):
             _attach(cls, composite.symbol, composite.method, composite.function)
     for cls in (Tensor, Tracer):
+        for name, function in _PROPERTIES.items():
+            setattr(cls, name, property(function))
         # Defining __eq__ above must not take hashing away: tensors hash by identity.
         cls.__hash__ = object.__hash__  # type: ignore[method-assign]

@@ -50,6 +50,10 @@ class ShapeError(PhalanxError, ValueError):
     """Shapes, ranks, axes or sizes that do not fit together."""
 
 
+class OutOfRangeError(PhalanxError, IndexError):
+    """A position outside a tensor; an IndexError, so that iteration over a tensor ends."""
+
+
 class DTypeError(PhalanxError, TypeError):
     """An element type an op does not take, or two that do not mix."""
 

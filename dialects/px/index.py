@@ -35,11 +35,22 @@ def _selection_shape(who: str, aval: Aval, indices: Sequence[Aval], axes: Axes) 
 
 
 def _prepare_indices(who: str, x: Any, indices: Any, axes: Any) -> tuple[list[Any], Axes]:
-    """The index tensors as a list, and the axes they index (the first ones by default)."""
-    listed = list(indices) if isinstance(indices, (tuple, list)) else [indices]
+    """The index tensors as a list, and the axes they index (the first ones by default).
+
+    A single tensor is in Nx's form: its last axis holds the coordinates.
+    """
+    listed = list(indices) if isinstance(indices, (tuple, list)) else _coordinates(who, indices)
     rank = len(shape_of(x))
     chosen = range(len(listed)) if axes is None else axes if isinstance(axes, Iterable) else (axes,)
     return listed, tuple(Indexing.axis(a, rank, who) for a in chosen)
+
+
+def _coordinates(who: str, indices: Any) -> list[Any]:
+    shape = shape_of(indices)
+    if not shape or not isinstance(shape[-1], int):
+        raise ShapeError(f"{who}: indices are a list of tensors, or a tensor whose last axis has the coordinates, got "
+                         f"shape [{','.join(map(str, shape))}]")
+    return [indices[..., k] for k in range(shape[-1])]
 
 
 @op
@@ -49,9 +60,10 @@ class gather(Indexing):
     >>> px.gather(px.asarray([[1.0, 2.0], [3.0, 4.0]]), [px.asarray([0, 1]), px.asarray([1, 1])])
     px.Tensor([2. 4.], dtype=float32)
 
-    The result has the broadcast shape of the indices, then the axes not indexed. Negative indices do not
-    count from the end here (they clamp to 0); `x[...]` and `px.take` count them. Raises ShapeError when the
-    indices do not broadcast, or when an empty axis is read.
+    The result has the broadcast shape of the indices, then the axes not indexed. A single tensor instead of
+    a list holds the coordinates in its last axis, as in Nx. Negative indices do not count from the end here
+    (they clamp to 0); `x[...]` and `px.take` count them. Raises ShapeError when the indices do not
+    broadcast, or when an empty axis is read.
     """
 
     x: Operand[AnyType]

@@ -43,6 +43,11 @@ def is_size(size: Size, value: int) -> bool:
     return isinstance(size, int) and size == value
 
 
+def as_tensor(x: Any) -> Any:
+    """`x` as something with `.shape`, `.dtype` and operators, for functions made of ops."""
+    return x if hasattr(x, "aval") else reshape(x, shape_of(x))
+
+
 def filled(shape: Shape, value: Any, dtype: DType) -> Any:
     """A tensor of one Python number, for rules."""
     return emit(broadcast, [np.asarray(value, dtype.numpy)], {"shape": tuple(shape), "axes": ()})
@@ -441,5 +446,6 @@ class reverse(Movement):
     @classmethod
     def samples(cls, dtype: DType) -> list[Sample]:
         cases: list[tuple[tuple[int, ...], Axes]] = [
-            ((), ()), ((5,), (0,)), ((3, 4), (1,)), ((3, 4), (0, 1)), ((2, 3, 2, 2), (1, 3)), ((0, 3), (0, 1)), ((1,), (0,))]
+            ((), ()), ((5,), (0,)), ((3, 4), (1,)), ((3, 4), (0, 1)), ((2, 3, 2, 2), (1, 3)), ((0, 3), (0, 1)),
+            ((1,), (0,))]
         return [(cls.data_samples(dtype, shape), {"axes": axes}) for shape, axes in cases]
