@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,24 @@ class MathFunction:
     """
 
     def __init__(
-        self, function: str, element: str = "f32", *, fma: bool = True, level: str = "host", expand: bool = True
+        self,
+        function: str,
+        element: str = "f32",
+        *,
+        fma: bool = True,
+        level: str = "host",
+        rewrite: Callable[[ir.Module], None] | None = None,
     ) -> None:
+        """`rewrite` replaces the math op by other means than `expand_math`."""
         self.element = element
         self.operands = 2 if function in TWO_OPERANDS else 1
         record = isa(level)
         with context():
             module = ir.Module.parse(loop_text(function, element, self.operands))
-            if expand:
+            if rewrite is None:
                 expand_math(module, fma=fma)
+            else:
+                rewrite(module)
             module.operation.verify()
             run(module, ",".join(name for name, _ in llvm_pipeline(openmp=False)), reproducer=False)
             with TargetMachine(record.triple, record.cpu, record.features) as machine, translate(module) as llvm:

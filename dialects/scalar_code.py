@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from phalanx.dialects import dtypes
+from phalanx.dialects import dtypes, xla_math
 
 Value = Any
 
@@ -178,12 +178,6 @@ def next_after(s: Any, x: Value, y: Value) -> Value:
 
 
 # M. Giles, "Approximating the erfinv function" (GPU Computing Gems, 2011): coefficients, highest power first.
-_ERFINV_32_CENTRE = (
-    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164,
-    0.246640727, 1.50140941)
-_ERFINV_32_TAIL = (
-    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047,
-    1.00167406, 2.83297682)
 _ERFINV_64_CENTRE = (
     -3.6444120640178196996e-21, -1.685059138182016589e-19, 1.2858480715256400167e-18, 1.115787767802518096e-17,
     -1.333171662854620906e-16, 2.0972767875968561637e-17, 6.6376381343583238325e-15, -4.0545662729752068639e-14,
@@ -218,17 +212,14 @@ def _minus(s: Any, x: Value, amount: float) -> Value:
 
 def inverse_erf(s: Any, x: Value) -> Value:
     """erfinv(x) by Giles' polynomials in w = -log(1 - x*x); infinite at -1 and 1, NaN outside."""
+    if s.dtype.bits < 64:
+        return xla_math.erf_inv_code(s, x)
     w = s.arith("negf", s.math("log1p", s.arith("negf", s.arith("mulf", x, x))))
     root = s.math("sqrt", w)
-    if s.dtype.bits == 64:
-        centre = _polynomial(s, _minus(s, w, 3.125), _ERFINV_64_CENTRE)
-        middle = _polynomial(s, _minus(s, root, 3.25), _ERFINV_64_MIDDLE)
-        tail = _polynomial(s, _minus(s, root, 5.0), _ERFINV_64_TAIL)
-        tail = s.select(s.cmpf("olt", w, s.like(16.0, x)), middle, tail)
-        factor = s.select(s.cmpf("olt", w, s.like(6.25, x)), centre, tail)
-    else:
-        centre = _polynomial(s, _minus(s, w, 2.5), _ERFINV_32_CENTRE)
-        tail = _polynomial(s, _minus(s, root, 3.0), _ERFINV_32_TAIL)
-        factor = s.select(s.cmpf("olt", w, s.like(5.0, x)), centre, tail)
+    centre = _polynomial(s, _minus(s, w, 3.125), _ERFINV_64_CENTRE)
+    middle = _polynomial(s, _minus(s, root, 3.25), _ERFINV_64_MIDDLE)
+    tail = _polynomial(s, _minus(s, root, 5.0), _ERFINV_64_TAIL)
+    tail = s.select(s.cmpf("olt", w, s.like(16.0, x)), middle, tail)
+    factor = s.select(s.cmpf("olt", w, s.like(6.25, x)), centre, tail)
     edge = s.cmpf("oeq", s.math("absf", x), s.like(1.0, x))
     return s.arith("mulf", x, s.select(edge, s.like(float("inf"), x), factor))
