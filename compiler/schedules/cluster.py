@@ -50,7 +50,16 @@ class Value:
         return self.node, self.number
 
 
-Source = View | Splat | Value
+@dataclass(frozen=True)
+class Carried:
+    """A result of an opaque loop nest: a tensor updated in place."""
+
+    nest: Any
+    number: int
+    sizes: tuple[Index, ...] = ()
+
+
+Source = View | Splat | Value | Carried
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,7 @@ class Cluster:
     scalars: dict[Any, str]
     tensors: dict[Any, Source]
     globals: list[str]
+    nests: list[Any]
     workspace: str
 
 
@@ -172,6 +182,14 @@ def _accumulate(expression: Any, factor: int, terms: dict[int, int]) -> int:
     raise CompileError(f"schedule: indexing map expression {expression} is not linear")
 
 
+def copy_node(source: Source, view: View, location: str) -> Node:
+    """A node whose value is `source`, over the sizes of `view`."""
+    rank = len(view.sizes)
+    node = Node("copy", location, list(view.sizes), (False,) * rank, [Operand(source, identity(rank))], [], Body.copy())
+    node.values = [Value(node, 0, view.element, view.sizes, tuple(range(rank)))]
+    return node
+
+
 class Reader:
     """Walks the entry block of one cluster function."""
 
@@ -184,6 +202,7 @@ class Reader:
         self.nodes: list[Node] = []
         self.outputs: list[Output] = []
         self.globals: list[str] = []
+        self.nests: list[Any] = []
 
     def read(self) -> Cluster:
         name = ir.StringAttr(self.function.attributes["sym_name"]).value
@@ -213,6 +232,7 @@ class Reader:
             self.scalars,
             self.tensors,
             self.globals,
+            self.nests,
             f"%p{len(block.arguments) - 1}",
         )
 
@@ -234,6 +254,10 @@ class Reader:
         method = _METHODS.get(op.name)
         if method is not None:
             method(self, op)
+        elif op.name in ("scf.for", "scf.if", "scf.while"):
+            self.nests.append(op)
+            for number, result in enumerate(op.results):
+                self.tensors[result] = Carried(op, number)
         elif op.name.startswith(("arith.", "math.", "index.")):
             copy_scalar_op(op, self.writer, self.scalars)
             self._note_monomial(op)
@@ -262,6 +286,8 @@ class Reader:
         offsets = self._mixed(op, "static_offsets", operands)
         sizes = self._mixed(op, "static_sizes", operands)
         strides = self._mixed(op, "static_strides", operands)
+        if not isinstance(ir.MemRefType(op.results[0].type).layout, ir.StridedLayoutAttr):
+            strides = contiguous_strides(sizes, self.writer)  # dense by type: products of sizes, which can collapse
         offset = self.writer.add(base.offset, offsets[0])
         self.memrefs[op.results[0]] = View(base.pointer, base.element, sizes, strides, offset)
 
@@ -403,17 +429,11 @@ class Reader:
     def _materialize(self, op: Any) -> None:
         source = self.tensors[op.operands[0]]
         view = self.memrefs[op.operands[1]]
-        if not isinstance(source, Value):
-            source = self._copy_node(op, source, view).values[0]
+        if not isinstance(source, Value | Carried):
+            node = copy_node(source, view, location_text(op))
+            self.nodes.append(node)
+            source = node.values[0]
         self.outputs.append(Output(source, view, False))
-
-    def _copy_node(self, op: Any, source: Source, view: View) -> Node:
-        rank = len(view.sizes)
-        operand = Operand(source, identity(rank))
-        node = Node("copy", location_text(op), list(view.sizes), (False,) * rank, [operand], [], Body.copy())
-        node.values = [Value(node, 0, view.element, view.sizes, tuple(range(rank)))]
-        self.nodes.append(node)
-        return node
 
     def _generic(self, op: Any) -> None:
         groups = [int(size) for size in ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"])]

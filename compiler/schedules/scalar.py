@@ -132,13 +132,16 @@ def scalar_op(op: Any) -> ScalarOp:
     return ScalarOp(op, op.name, operands, result, tail, location)
 
 
-def copy_scalar_op(op: Any, writer: Writer, names: dict[Any, str]) -> None:
-    """Emits one scalar op of the function itself and records the names of its results."""
+def copy_scalar_op(op: Any, writer: Writer, names: dict[Any, str], *, movable: bool = True) -> None:
+    """Emits one scalar op as it is and records the names of its results; `movable` lets it leave loops."""
     template = scalar_op(op)
     if op.name == "arith.constant":
         names[op.results[0]] = writer.constant(template.tail)
         return
     operands = [names[operand] for operand in op.operands]
+    if len(op.results) == 1 and not movable:
+        names[op.results[0]] = writer.value(f'"{op.name}"({", ".join(operands)}) {template.tail}')
+        return
     if len(op.results) == 1:
         names[op.results[0]] = writer.pure(f'"{op.name}"({", ".join(operands)}) {template.tail}', operands)
         return

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from mlir import ir
 
-from phalanx.compiler.schedules.cluster import Cluster, Reader
+from phalanx.compiler.schedules.cluster import Carried, Cluster, Output, Reader, Source, Splat, View, copy_node
 from phalanx.compiler.schedules.domain import DomainBuilder
 from phalanx.compiler.schedules.fused import plan_levels
 from phalanx.compiler.schedules.gemm import Gemm, find_product
 from phalanx.compiler.schedules.nest import Nest, scratch_possible
+from phalanx.compiler.schedules.opaque import InPlace
 from phalanx.compiler.schedules.workspace import Workspace
 from phalanx.compiler.targets.isa import Isa
 
@@ -42,8 +44,10 @@ def schedule_function(function: Any, isa: Isa, threads: bool) -> list[str]:
     """The functions and globals that replace one cluster function, as MLIR text."""
     cluster = Reader(function).read()
     workspace = Workspace(cluster.workspace)
-    product = find_product(cluster)
-    if product is not None:
+    product = find_product(cluster) if not cluster.nests else None
+    if cluster.nests:
+        emit_opaque(cluster, workspace)
+    elif product is not None:
         Gemm(cluster, product, workspace, isa).emit()
     elif cluster.outputs:
         emit_fused(cluster, workspace)
@@ -57,6 +61,28 @@ def emit_fused(cluster: Cluster, workspace: Workspace) -> None:
     domain = builder.build()
     plan = plan_levels(cluster, builder.placed, builder.reduced, scratch_possible(domain))
     Nest(cluster, domain, builder.placed, plan, workspace).emit()
+
+
+def emit_opaque(cluster: Cluster, workspace: Workspace) -> None:
+    """The loop nests of an opaque cluster, in the memory of its outputs."""
+    walker = InPlace(cluster.writer, cluster.scalars, cluster.tensors)
+    for nest in cluster.nests:
+        carried = list(nest.operands)[3:] if nest.name == "scf.for" else list(nest.operands)
+        for output in cluster.outputs:
+            if isinstance(output.source, Carried) and output.source.nest == nest:
+                init = carried[output.source.number]
+                _start(cluster, workspace, cluster.tensors[init], output.view, str(nest.location))
+                cluster.tensors[init] = output.view
+        walker.emit(nest)
+
+
+def _start(cluster: Cluster, workspace: Workspace, source: Source, view: View, location: str) -> None:
+    """Puts the first version of a carried tensor into its buffer, unless it is there."""
+    if source == view or (isinstance(source, Splat) and source.scalar is None):
+        return
+    node = copy_node(source, view, location)
+    nodes = [*cluster.nodes, node]
+    emit_fused(replace(cluster, nodes=nodes, outputs=[Output(node.values[0], view, False)]), workspace)
 
 
 def function_text(function: Any, cluster: Cluster, workspace_bytes: int) -> str:

@@ -90,6 +90,7 @@ class Writer:
         inits: Sequence[str] = (),
         types: Sequence[str] = (),
         hint: str = "i",
+        bound_type: str = "index",
     ) -> list[str]:
         """An scf.for; `body(induction value, carried values)` returns the next carried values."""
         low, high, by = self.index(lower), self.index(upper), self.index(step)
@@ -100,6 +101,8 @@ class Writer:
         if inits:
             pairs = ", ".join(f"{a} = {b}" for a, b in zip(carried, inits, strict=True))
             head = f"{', '.join(results)} = {head} iter_args({pairs}) -> ({', '.join(types)})"
+        if bound_type != "index":
+            head += f" : {bound_type}"
         lines = self._region([variable, *carried], lambda: body(variable, carried) or (), types)
         self._close(f"{head} {{", lines, results)
         return results
@@ -108,11 +111,51 @@ class Writer:
         self, condition: str, then: Callable[[], None], otherwise: Callable[[], None] | None = None
     ) -> None:
         """An scf.if without results."""
-        lines = self._region([], lambda: (then(), ())[1], [])
-        if otherwise is not None:
+        branches = [then] if otherwise is None else [then, otherwise]
+        self.choose(condition, [lambda branch=branch: (branch(), ())[1] for branch in branches], [])
+
+    def choose(
+        self, condition: str, branches: Sequence[Callable[[], Sequence[str]]], types: Sequence[str]
+    ) -> list[str]:
+        """An scf.if whose one or two branches return the values it yields."""
+        results = [self.name("r") for _ in types]
+        lines = self._region([], branches[0], types)
+        for branch in branches[1:]:
             lines.append("} else {")
-            lines += self._region([], lambda: (otherwise(), ())[1], [])
-        self._close(f"scf.if {condition} {{", lines, [])
+            lines += self._region([], branch, types)
+        head = f"scf.if {condition}"
+        if types:
+            head = f"{', '.join(results)} = {head} -> ({', '.join(types)})"
+        self._close(f"{head} {{", lines, results)
+        return results
+
+    def repeat(
+        self,
+        inits: Sequence[str],
+        types: Sequence[str],
+        test: Callable[[list[str]], tuple[str, list[str], list[str]]],
+        body: Callable[[list[str]], Sequence[str]],
+    ) -> list[str]:
+        """An scf.while; `test(carried)` returns condition, values passed on and their types, `body` the next carried."""
+        carried = [self.name("a") for _ in inits]
+        self._scopes.append(Scope())
+        for name in carried:
+            self._depth[name] = len(self._scopes) - 1
+        condition, passed, kinds = test(carried)
+        suffix = f" {', '.join(passed)} : {', '.join(kinds)}" if kinds else ""
+        self.line(f"scf.condition({condition}){suffix}")
+        lines = self._scopes.pop().lines
+        arguments = [self.name("a") for _ in kinds]
+        results = [self.name("r") for _ in kinds]
+        shown = ", ".join(f"{name}: {kind}" for name, kind in zip(arguments, kinds, strict=True))
+        lines += ["} do {", f"^bb0({shown}):"]
+        lines += self._region(arguments, lambda: body(arguments), types)
+        head = "scf.while "
+        if inits:
+            head += f"({', '.join(f'{a} = {b}' for a, b in zip(carried, inits, strict=True))}) "
+        head += f": ({', '.join(types)}) -> ({', '.join(kinds)})"
+        self._close(f"{', '.join(results)} = {head} {{" if results else f"{head} {{", lines, results)
+        return results
 
     def parallel(self, upper: Index, body: Callable[[str], None]) -> None:
         """An scf.parallel over 0 .. upper."""
