@@ -83,14 +83,13 @@ def cond(trace: Trace, condition: Any, true_fn: Callable[..., Any], false_fn: Ca
     flag = predicate(trace, trace.lift(condition), "cond")
     arguments = [tree.unflatten(structure, leaves)
                  for leaves, structure in (lift_tree(trace, o, "cond") for o in operands)]
-    branches: list[tuple[list[Tracer], Any, ir.Operation]] = []
+    branches: list[tuple[list[Tracer], Any, ir.Block]] = []
     for function in (true_fn, false_fn):
-        # The result types are known only after both branches are traced, so each starts in a holder of its own.
-        holder = ir.Operation.create("scf.execute_region", regions=1, loc=trace.locations.here())
-        block = holder.regions[0].blocks.append()
+        # The result types are known only after both branches are traced, so each starts in a block of its own.
+        block = trace.new_block([])
         with trace.inside(block):
             leaves, structure = lift_tree(trace, function(*arguments), "cond")
-            branches.append((leaves, structure, holder))
+            branches.append((leaves, structure, block))
     (yes, yes_tree, _), (no, no_tree, _) = branches
     if yes_tree != no_tree:
         raise TraceError(f"cond: the branches return different structures, got {yes_tree} and {no_tree}")
@@ -103,20 +102,19 @@ def cond(trace: Trace, condition: Any, true_fn: Callable[..., Any], false_fn: Ca
             "cond: the branches return different types, got " + "; ".join(wrong),
             hint="convert one of them: x.astype(...), px.broadcast_to(...)")
     made = trace.operation("scf.if", [trace.type_of(t.aval) for t in yes], [flag], regions=2)
-    for region, (_, _, holder), results in zip(made.regions, branches, (yes, no), strict=True):
-        block = holder.regions[0].blocks[0]
+    for region, (_, _, block), results in zip(made.regions, branches, (yes, no), strict=True):
         ir.Operation.create("scf.yield", operands=[r.value for r in results], loc=made.location,
                             ip=ir.InsertionPoint(block))
         block.append_to(region)
     return tree.unflatten(yes_tree, [trace.wrap(v, t.aval) for v, t in zip(made.results, yes, strict=True)])
 
 
-def _meet(trace: Trace, branches: Sequence[tuple[list[Tracer], Any, ir.Operation]]) -> list[list[Tracer]]:
+def _meet(trace: Trace, branches: Sequence[tuple[list[Tracer], Any, ir.Block]]) -> list[list[Tracer]]:
     """Results that come from Python scalars take the dtype of the other branch."""
     met: list[list[Tracer]] = []
     for own, other in ((0, 1), (1, 0)):
-        leaves, _, holder = branches[own]
-        with trace.inside(holder.regions[0].blocks[0]) as scope:
+        leaves, _, block = branches[own]
+        with trace.inside(block) as scope:
             for leaf in leaves:
                 leaf.scope = scope if not leaf.scope.alive else leaf.scope
             wanted = [t.aval for t in branches[other][0]]

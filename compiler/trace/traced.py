@@ -14,7 +14,7 @@ from phalanx.compiler.trace.locations import user_location_text
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.compiler.trace.tracing import Trace
 from phalanx.dialects.aval import Aval
-from phalanx.dialects.errors import PhalanxError, TraceError
+from phalanx.dialects.errors import CompileError, PhalanxError, TraceError
 
 
 @dataclass
@@ -68,10 +68,13 @@ def trace_function(function: Callable[..., Any], avals: Sequence[Aval], names: S
         finally:
             if trace.root is not None:
                 trace.root.alive = False
+            trace.discard()
         if trace.functions:
             px_inline(trace.module)
         hidden_names = [f"captured{i}" for i in range(len(trace.hidden))]
         trace.annotate_arguments([*names, *hidden_names], [*avals, *[t.aval for t in trace.hidden]])
+        if not trace.module.operation.verify():
+            raise CompileError(f"{name}: tracing made an invalid module", note=str(trace.module))
         return Traced(name, trace.module, list(names), list(avals), trace.hidden, [r.aval for r in results], out_tree,
                       trace.call_sites, trace.op_count)
 

@@ -69,6 +69,8 @@ class Trace:
         self._holders: list[ir.Operation] = []
         #: aval of every tensor value made here, for transformations that walk the IR
         self.avals: dict[ir.Value, Aval] = {}
+        #: results of operations that gave way to others; tracers that hold one follow it when used
+        self.replaced: dict[ir.Value, ir.Value] = {}
         #: result types and avals of the private functions of custom rules, by symbol
         self.functions: dict[str, tuple[list[ir.Type], list[Aval]]] = {}
 
@@ -142,6 +144,15 @@ class Trace:
             moved.operation.detach_from_parent()
             self.scope.insertion.insert(moved.operation)
         return found
+
+    def retire(self, operation: ir.Operation, results: Sequence[ir.Value]) -> None:
+        """Let `results` stand for those of `operation`, which leaves the program but lives until the trace ends."""
+        for old, new in zip(operation.results, results, strict=False):
+            self.avals[new] = self.avals[old]
+            old.replace_all_uses_with(new)
+            self.replaced[old] = new
+        operation.detach_from_parent()
+        self._holders.append(operation)
 
     # Ops.
     def operation(self, name: str, results: Sequence[ir.Type], operands: Sequence[ir.Value],
@@ -217,6 +228,8 @@ class Trace:
     def check(self, tracer: Tracer) -> None:
         """Raise TraceError when a tracer outlived the function (or loop body) that made it."""
         if tracer.trace is self and tracer.scope.alive and self.scope.sees(tracer.scope):
+            while self.replaced and tracer.value in self.replaced:
+                tracer.value = self.replaced[tracer.value]
             return
         where = "of another traced call" if tracer.trace is not self else "of a loop or branch that is over"
         raise TraceError(
@@ -236,6 +249,21 @@ class Trace:
                                    context=self.context)
         self.function.attributes["function_type"] = ir.TypeAttr.get(kind)
         self.root.alive = False
+
+    def discard(self) -> None:
+        """Destroy what was built on the side. MLIR aborts on an operation destroyed before its users, so users,
+        which are younger, go first.
+        """
+        for holder in reversed(self._holders):
+            for region in holder.regions:
+                for block in region.blocks:
+                    for operation in reversed(list(block.operations)):
+                        operation.operation.erase()
+        for holder in reversed(self._holders):
+            holder.erase()
+        self._holders.clear()
+        self.replaced.clear()
+        self.avals.clear()
 
     def annotate_arguments(self, names: Sequence[str], avals: Sequence[Aval]) -> None:
         """Write argument names, and the named sizes of dynamic ones, as argument attributes."""

@@ -47,7 +47,7 @@ def differentiate(trace: Trace, function: Callable[[list[Tracer]], list[Tracer]]
             if cotangent is not None:
                 accumulate(seeds, value, cotangent)
         reverse.run(seeds)
-        return [seeds.get(r.value) or zeros(trace, r.aval) for r in roots]
+        return [cotangent_of(trace, seeds, r.value) for r in roots]
 
     return results, pullback
 
@@ -56,6 +56,12 @@ def zeros(trace: Trace, aval: Aval) -> Tracer:
     """The zero cotangent of an aval."""
     made: Tracer = lookup("full")(aval.shape, 0, dtype=aval.dtype)
     return made
+
+
+def cotangent_of(trace: Trace, cotangents: Cotangents, value: ir.Value) -> Tracer:
+    """The cotangent of a value, zero when nothing flowed to it."""
+    known = cotangents.get(value)
+    return zeros(trace, trace.avals[value]) if known is None else known
 
 
 def accumulate(cotangents: Cotangents, value: ir.Value, more: Tracer) -> None:
@@ -188,7 +194,7 @@ class Reverse:
                     if result in cotangents and value in inner.active:
                         accumulate(local, value, cotangents[result])
                 inner.run(local)
-                found = [local.get(s) or zeros(trace, trace.avals[s]) for s in sources]
+                found = [cotangent_of(trace, local, s) for s in sources]
                 trace.operation("scf.yield", [], [f.value for f in found])
         for source, value in zip(sources, made.results, strict=True):
             accumulate(cotangents, source, trace.wrap(value, trace.avals[source]))
@@ -205,8 +211,8 @@ class Reverse:
         operation, stacks = self._with_stacks(operation, needed, trips)
         for n, stack in zip(needed, stacks, strict=True):
             holder, position = placeholders[n]  # type: ignore[misc]
-            with self._before(holder):
-                row = control.element(stack, self.trace.tracer_of(position))
+            with self._before(holder), self.trace.at(holder.location):
+                row = control.element(stack, position())
             holder.result.replace_all_uses_with(row.value)
             holder.erase()
         return operation
@@ -243,17 +249,15 @@ class Reverse:
             carries = [trace.tracer_of(block.arguments[n + 1]) for n in needed]
             written = [control.put(s, c, position) for s, c in zip(stacks, carries, strict=True)]
             trace.operation("scf.yield", [], [*yielded, *[w.value for w in written]])
-        for old_result, new_result in zip(operation.results, made.results, strict=False):
-            self._replace(old_result, new_result)
-        operation.erase()
+        self._retire(operation, made)
         found = list(made.results)[len(made.results) - len(needed):]
         return made, [trace.wrap(v, e.aval) for v, e in zip(found, empty, strict=True)]
 
-    def _replace(self, old: ir.Value, new: ir.Value) -> None:
-        self.trace.avals[new] = self.trace.avals[old]
-        if old in self.active:
-            self.active.add(new)
-        old.replace_all_uses_with(new)
+    def _retire(self, operation: ir.Operation, made: ir.Operation) -> None:
+        """Put `made`, whose first results are those of `operation`, in its place."""
+        self.active.update(new for old, new in zip(operation.results, made.results, strict=False)
+                           if old in self.active)
+        self.trace.retire(operation, list(made.results))
 
     def _while(self, operation: ir.Operation, cotangents: Cotangents) -> ir.Operation:
         trace = self.trace
@@ -294,10 +298,8 @@ class Reverse:
                 if number:
                     counter = counter + 1  # type: ignore[operator]
                 trace.operation(last.name, [], [*operands, counter.value])
-        for old_result, new_result in zip(operation.results, made.results, strict=False):
-            self._replace(old_result, new_result)
+        self._retire(operation, made)
         trace.wrap(made.results[len(made.results) - 1], zero.aval)
-        operation.erase()
         return made
 
     @contextlib.contextmanager
@@ -322,9 +324,7 @@ class Reverse:
                 "callee": operation.attributes["px.fwd"], "px.bwd": operation.attributes["px.bwd"],
                 "px.outputs": ir.IntegerAttr.get(ir.IntegerType.get_signless(64), len(operation.results))})
         trace.avals.update(zip(made.results, avals, strict=True))
-        for old, new in zip(operation.results, made.results, strict=False):
-            self._replace(old, new)
-        operation.erase()
+        self._retire(operation, made)
         return made
 
     def _call(self, operation: ir.Operation, cotangents: Cotangents) -> None:
@@ -333,7 +333,7 @@ class Reverse:
         trace = self.trace
         count = ir.IntegerAttr(operation.attributes["px.outputs"]).value
         outputs, residuals = list(operation.results)[:count], list(operation.results)[count:]
-        seeds = [cotangents.get(o) or zeros(trace, trace.avals[o]) for o in outputs]
+        seeds = [cotangent_of(trace, cotangents, o) for o in outputs]
         name = ir.FlatSymbolRefAttr(operation.attributes["px.bwd"]).value
         kinds, avals = trace.functions[name]
         made = trace.operation("func.call", kinds, [*residuals, *[s.value for s in seeds]],
@@ -370,28 +370,24 @@ class _LoopPlan:
             active = more
 
     def backward(self, cotangents: Cotangents, lower: ir.Value, upper: ir.Value,
-                 recompute: ir.Operation | None) -> list[tuple[ir.Operation, ir.Value] | None]:
+                 recompute: ir.Operation | None) -> list[tuple[ir.Operation, Callable[[], Tracer]] | None]:
         """Build the backward loop. Carries are recomputed from `recompute`, or stand in as placeholders.
 
-        Returns, per carry, the placeholder still in use and the position tensor to load it at.
+        Returns, per carry, the placeholder if it is in use, and what builds the position to load it from.
         """
         trace = self.trace
-        starts = [cotangents.get(self.operation.results[n]) or zeros(trace, trace.avals[self.inits[n]])
-                  for n in self.carried]
-        sums = [cotangents.get(s) or zeros(trace, trace.avals[s]) for s in self.sources]
+        starts = [cotangent_of(trace, cotangents, self.operation.results[n]) for n in self.carried]
+        sums = [cotangent_of(trace, cotangents, s) for s in self.sources]
         zero, one = (control.index_of(trace, n, "grad") for n in (0, 1))
         index_type = ir.IndexType.get()
-        count = trace.operation("arith.subi", [index_type], [upper, lower]).result
-        last = trace.operation("arith.subi", [index_type], [upper, one]).result
+        count, last = (_difference(trace, upper, n) for n in (lower, one))
         carries = [*starts, *sums]
         kinds = [trace.type_of(c.aval) for c in carries]
         made = trace.operation("scf.for", kinds, [zero, count, one, *[c.value for c in carries]], regions=1)
         block = made.regions[0].blocks.append(index_type, *kinds, arg_locs=[made.location] * (len(kinds) + 1))
         placeholders: list[ir.Operation] = []
         with trace.inside(block):
-            step = trace.operation("arith.subi", [index_type], [last, block.arguments[0]]).result
-            offset = trace.operation("arith.subi", [index_type], [step, lower]).result
-            position = control.tensor_of_index(trace, offset, dtypes.int64)
+            step = _difference(trace, last, block.arguments[0])
             if recompute is None:
                 avals = [trace.avals[i] for i in self.inits]
                 stand_ins = [zeros(trace, a) for a in avals]
@@ -409,7 +405,7 @@ class _LoopPlan:
             for n, cotangent in zip(self.carried, incoming, strict=False):
                 accumulate(local, yielded[n], cotangent)
             inner.run(local)
-            found = [local.get(values[n]) or zeros(trace, trace.avals[self.inits[n]]) for n in self.carried]
+            found = [cotangent_of(trace, local, values[n]) for n in self.carried]
             found += [local[s] for s in self.sources]
             trace.operation("scf.yield", [], [f.value for f in found])
         alive = replay.erase_dead(block, placeholders)
@@ -419,7 +415,12 @@ class _LoopPlan:
         for n, cotangent in zip(self.carried, results, strict=False):
             if self.inits[n] in self.reverse.active:
                 accumulate(cotangents, self.inits[n], cotangent)
-        return [(p, position.value) if flag else None for p, flag in zip(placeholders, alive, strict=True)]
+
+        def position() -> Tracer:
+            offset = _difference(trace, _difference(trace, last, block.arguments[0]), lower)
+            return control.tensor_of_index(trace, offset, dtypes.int64)
+
+        return [(p, position) if flag else None for p, flag in zip(placeholders, alive, strict=True)]
 
     def _recomputed(self, lower: ir.Value, step: ir.Value) -> list[ir.Value]:
         """The carries at the start of trip `step`: the loop once more, stopped there."""
@@ -459,6 +460,16 @@ def _constant_index(value: ir.Value) -> int | None:
     if isinstance(owner, ir.Block) or owner.operation.name != "arith.constant":
         return None
     return int(ir.IntegerAttr(owner.operation.attributes["value"]).value)
+
+
+def _difference(trace: Trace, left: ir.Value, right: ir.Value) -> ir.Value:
+    """`left - right` of two indices, folded where both are known, so that trip counts stay known."""
+    a, b = _constant_index(left), _constant_index(right)
+    if a is not None and b is not None:
+        return control.index_of(trace, a - b, "grad")
+    if b == 0:
+        return left
+    return trace.operation("arith.subi", [ir.IndexType.get()], [left, right]).result
 
 
 def trip_count(operation: ir.Operation, trace: Trace) -> Size | None:

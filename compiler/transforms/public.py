@@ -223,7 +223,7 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
                     raise ShapeError("vmap: out_axes is None for a result that differs between entries")
                 placed.append(result)
                 continue
-            whole = result if flag else lookup("broadcast_to")(result, (size, *result.shape))
+            whole = result if flag else lookup("broadcast")(result, (size, *result.shape))
             placed.append(_move(whole, 0, normalize_axis(axis, whole.ndim, "vmap: out_axes")))
         return tree.unflatten(outer["tree"], placed)
 

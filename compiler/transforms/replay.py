@@ -134,7 +134,7 @@ def erase_dead(block: ir.Block, watched: Sequence[ir.Operation] = ()) -> list[bo
         if any(True for r in operation.results for _ in r.uses) or has_effects(operation):
             continue
         for position, one in enumerate(watched):
-            if one is operation:
+            if alive[position] and one == operation:
                 alive[position] = False
         operation.erase()
     return alive

@@ -76,7 +76,7 @@ class _Replay:
         return tracer if entry.batched else self.expand(tracer)
 
     def expand(self, tracer: Tracer) -> Tracer:
-        made: Tracer = lookup("broadcast_to")(tracer, (self.size, *tracer.shape))
+        made: Tracer = lookup("broadcast")(tracer, (self.size, *tracer.shape))
         return made
 
     def operation(self, operation: ir.Operation) -> None:
