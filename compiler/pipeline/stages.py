@@ -18,9 +18,13 @@ from phalanx.compiler.pipeline import diagnostics, registry
 from phalanx.compiler.pipeline import run as runner
 from phalanx.compiler.pipeline.instruments import Dump, Instrument
 from phalanx.compiler.targets.cpu import llvm_pipeline
+from phalanx.compiler.targets.isa import isa as instruction_set
 from phalanx.dialects.errors import CompileError
 
 Pass = tuple[str, str]  # text and reason
+
+# Levels where a fused multiply-add would be a call of libm.
+WITHOUT_FMA = ("x86-64", "x86-64-v2")
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,12 @@ class Stage:
         return "\n".join([f"{self.name}:", *(f"  {text:<{min(width, 50)}}  {why}" for text, why in self.passes)])
 
 
-def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fma: bool = True) -> tuple[Stage, ...]:
+def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True) -> tuple[Stage, ...]:
     """Everything between a traced module and the LLVM dialect of a CPU."""
+    fma = instruction_set(isa).level not in WITHOUT_FMA
     return (
         Stage("px", (
+            ("px-inline", "functions with a gradient rule of their own were calls up to here"),
             ("px-verify", "text input is checked as tracing checks: shapes, dtypes, attributes"),
             ("px-canonicalize", "drop what changes nothing"),
             ("cse", "constants and sizes first, so that equal px ops have equal operands"),
