@@ -67,6 +67,7 @@ class Trace:
         self._lines: Counter[tuple[str, int]] = Counter()
         self._warned: set[tuple[str, int]] = set()
         self._holders: list[ir.Operation] = []
+        self._retired: list[ir.Operation] = []
         #: aval of every tensor value made here, for transformations that walk the IR
         self.avals: dict[ir.Value, Aval] = {}
         #: results of operations that gave way to others; tracers that hold one follow it when used
@@ -152,7 +153,7 @@ class Trace:
             old.replace_all_uses_with(new)
             self.replaced[old] = new
         operation.detach_from_parent()
-        self._holders.append(operation)
+        self._retired.append(operation)
 
     # Ops.
     def operation(self, name: str, results: Sequence[ir.Type], operands: Sequence[ir.Value],
@@ -251,16 +252,17 @@ class Trace:
         self.root.alive = False
 
     def discard(self) -> None:
-        """Destroy what was built on the side. MLIR aborts on an operation destroyed before its users, so users,
-        which are younger, go first.
+        """Destroy what was built on the side. MLIR aborts on an operation destroyed before its users, so users
+        go first: retired operations, then what is in the blocks, youngest first, then the blocks.
         """
+        for operation in reversed(self._retired):
+            _erase_contents(operation)
+            operation.erase()
         for holder in reversed(self._holders):
-            for region in holder.regions:
-                for block in region.blocks:
-                    for operation in reversed(list(block.operations)):
-                        operation.operation.erase()
+            _erase_contents(holder)
         for holder in reversed(self._holders):
             holder.erase()
+        self._retired.clear()
         self._holders.clear()
         self.replaced.clear()
         self.avals.clear()
@@ -278,6 +280,13 @@ class Trace:
         named = sorted({n for a in avals for s in a.shape if isinstance(s, Dim) for n in s.names()})
         if named:
             self.function.attributes["px.dims"] = ir.ArrayAttr.get([ir.StringAttr.get(n) for n in named])
+
+
+def _erase_contents(operation: ir.Operation) -> None:
+    for region in operation.regions:
+        for block in region.blocks:
+            for inner in reversed(list(block.operations)):
+                inner.operation.erase()
 
 
 class UnrollWarning(UserWarning):
