@@ -12,6 +12,8 @@ from mlir import ir
 from phalanx.compiler import config
 from phalanx.compiler.context import context
 from phalanx.compiler.execution import Runner, now
+from phalanx.compiler.isolation import Announcer, attempt
+from phalanx.compiler.pipeline.instruments import Instrument
 from phalanx.compiler.pipeline.stages import cpu_stages, run_stages
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry
 from phalanx.runtime import jit, threads
@@ -37,13 +39,24 @@ def clone(module: ir.Module) -> ir.Module:
     return ir.Module.parse(module.operation.get_asm(enable_debug_info=True, print_generic_op_form=True))
 
 
-def lower(module: ir.Module, label: str) -> tuple[ir.Module, CpuTarget]:
+def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = ()) -> tuple[ir.Module, CpuTarget]:
     """Run all CPU stages on a copy of a px module."""
     target = CpuTarget(config.get("isa"), passes=_llvm_passes())
     lowered = clone(module)
     run_stages(lowered, cpu_stages(isa=config.get("isa"), threads=threads.openmp_available(), fuse=config.get("fuse")),
-               label=label)
+               label=label, instruments=instruments)
     return lowered, target
+
+
+def _try_in_a_child(module: ir.Module, signature: Signature, label: str) -> None:
+    """The whole compile in a forked child; raises CompileError when it ends the child."""
+    def work(announcer: Announcer) -> None:
+        lowered, target = lower(module, label, [announcer])
+        add_entry(lowered, inputs=len(signature.inputs), results=len(signature.outputs), dims=len(signature.dims))
+        announcer.say("code generation")
+        target.finish(lowered)
+
+    attempt(work)
 
 
 def _llvm_passes() -> str:
@@ -61,6 +74,8 @@ def load(module: ir.Module, signature: Signature, label: str, seconds: dict[str,
         return known
     start = now()
     with context():
+        if config.get("compile_isolated"):
+            _try_in_a_child(module, signature, label)
         lowered, target = lower(module, label)
         add_entry(lowered, inputs=len(signature.inputs), results=len(signature.outputs), dims=len(signature.dims))
         seconds["passes"] = now() - start
