@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:  # a checkout that is not installed
-    sys.path.insert(0, str(ROOT))
-
-from phalanx.compiler import config  # noqa: E402
+from phalanx.compiler import config
 
 
 @pytest.fixture(autouse=True)

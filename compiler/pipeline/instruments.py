@@ -35,6 +35,19 @@ class Timing:
         return sum(seconds for _, seconds in self.passes)
 
 
+@dataclass
+class Reporter:
+    """Prints a line per pass."""
+
+    stream: TextIO
+
+    def before(self, name: str, module: ir.Module) -> None:
+        """Nothing to do: the line comes with the time."""
+
+    def after(self, name: str, module: ir.Module, seconds: float) -> None:
+        print(f"phalanx:   {name:<50} {seconds * 1e3:8.2f} ms", file=self.stream)
+
+
 @dataclass(frozen=True)
 class Record:
     """What one pass did."""

@@ -7,6 +7,7 @@ A stage can be printed, dumped, entered from text, stopped after, or replaced by
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from mlir import ir
 from phalanx.compiler import config
 from phalanx.compiler.pipeline import diagnostics, registry
 from phalanx.compiler.pipeline import run as runner
-from phalanx.compiler.pipeline.instruments import Dump, Instrument
+from phalanx.compiler.pipeline.instruments import Dump, Instrument, Reporter
 from phalanx.compiler.targets.cpu import llvm_pipeline
 from phalanx.compiler.targets.isa import isa as instruction_set
 from phalanx.dialects.errors import CompileError
@@ -116,26 +117,37 @@ def run_stages(
     """Run `stages` from `first` to `last` on a module, in place, each one's contract checked afterwards.
 
     `after_stage(name, module)` sees the module at the end of each stage. With the option `dump_ir` the IR after
-    every pass is written to `<dump_ir>/<label>/<stage>_<number>_<pass>.mlir`.
+    every pass is written to `<dump_ir>/<label>/<stage>_<number>_<pass>.mlir`; with `debug` of 2 a line per pass is
+    printed.
     Raises CompileError at the user's line.
     """
     names = [stage.name for stage in stages]
     start = names.index(stage_named(stages, first).name) if first else 0
     stop = names.index(stage_named(stages, last).name) if last else len(names) - 1
-    dump = config.get("dump_ir")
+    watchers = [*instruments, *([Reporter(sys.stderr)] if config.get("debug") >= 2 else [])]
+    folder = _dump_folder(config.get("dump_ir"), label)
     for position in range(start, stop + 1):
         stage = stages[position]
-        watchers = list(instruments)
-        if dump:
-            watchers.append(Dump(Path(dump) / label, prefix=f"{position}-{stage.name}_"))
+        dumps = [Dump(folder, prefix=f"{position}-{stage.name}_")] if folder else []
         try:
-            runner.run(module, stage.text, instruments=watchers)
+            runner.run(module, stage.text, instruments=[*watchers, *dumps])
             check_contract(module, stage)
         except CompileError as error:
             error.message = f"{stage.name} stage: {error.message}"
             raise
         if after_stage is not None:
             after_stage(stage.name, module)
+
+
+def _dump_folder(base: str, label: str) -> Path | None:
+    """A new folder for one compile: the label, with a number when that is taken."""
+    if not base:
+        return None
+    folder, number = Path(base) / label, 1
+    while folder.exists():
+        number += 1
+        folder = Path(base) / f"{label}-{number}"
+    return folder
 
 
 def check_contract(module: ir.Module, stage: Stage) -> None:

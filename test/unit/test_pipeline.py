@@ -258,6 +258,16 @@ def test_the_dump_option_writes_every_stage(module, tmp_path):
     names = sorted(p.name for p in (tmp_path / "step").iterdir())
     assert names == ["0-first_00_input.mlir", "0-first_01_cse.mlir", "0-first_02_canonicalize.mlir",
                      "1-second_00_input.mlir", "1-second_01_px-cse.mlir"]
+    with config.options(dump_ir=str(tmp_path)):
+        stages.run_stages(module, SMALL, label="step")
+    assert (tmp_path / "step-2" / "0-first_00_input.mlir").exists(), "another compile of that name"
+
+
+def test_the_debug_option_prints_every_pass(module, capsys):
+    with config.options(debug=2):
+        stages.run_stages(module, SMALL)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == ["cse", "canonicalize", "px-cse"]
 
 
 def test_every_pass_of_the_cpu_stages_exists_and_has_a_reason():
