@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from mlir import ir
 from mlir.dialects import arith, math
 
-_PREDICATES_FLOAT = {"oeq": 1, "ogt": 2, "oge": 3, "olt": 4, "ole": 5, "one": 6, "uno": 14}
-_PREDICATES_INTEGER = {"eq": 0, "ne": 1, "slt": 2, "sle": 3, "sgt": 4, "sge": 5}
+_PREDICATES_FLOAT = {"oeq": 1, "ogt": 2, "olt": 4, "ole": 5, "uno": 14}
+_PREDICATES_INTEGER = {"eq": 0, "slt": 2, "sle": 3, "sgt": 4}
 
 
 class Format:
@@ -97,9 +97,6 @@ class Value:
 
     def __gt__(self, other: Value | float) -> Value:
         return self._compare("ogt", "sgt", other)
-
-    def __ge__(self, other: Value | float) -> Value:
-        return self._compare("oge", "sge", other)
 
     def equals(self, other: Value | float) -> Value:
         """Ordered equality (Python's `==` must keep its meaning for dictionaries)."""
