@@ -214,10 +214,12 @@ class Allocator:
 
 _allocators: weakref.WeakSet[Allocator] = weakref.WeakSet()
 _held_by_fork: list[Allocator] = []
+_fork_turn = threading.Lock()  # two threads that fork at once must not share the list above
 
 
 def _before_fork() -> None:
     """Wait until no thread is inside an allocator, so that the child finds all of them consistent."""
+    _fork_turn.acquire()
     _held_by_fork.extend(_allocators)
     for allocator in _held_by_fork:
         allocator._lock.acquire()
@@ -227,6 +229,7 @@ def _after_fork() -> None:
     for allocator in _held_by_fork:
         allocator._lock.release()
     _held_by_fork.clear()
+    _fork_turn.release()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
