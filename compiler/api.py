@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from phalanx.compiler import config, execution
+from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.dialects.aval import Aval, aval_of, parse_spec
 from phalanx.dialects.errors import ArgumentError, PhalanxError, TraceError
+
+diagnostics.install()  # every error shows the user's line from here on
 
 Spec = Aval
 

@@ -52,12 +52,13 @@ def _position(frame: FrameType) -> tuple[int, int, int, int]:
 
 
 def user_location_text() -> str | None:
-    """`file:line:col` of the user's call, for messages."""
+    """`file:line:col`, or `file:line:col-end`, of the user's call, for messages."""
     frame = user_frame()
     if frame is None:
         return None
-    line, column, _, _ = _position(frame)
-    return f"{frame.f_code.co_filename}:{line}:{column}"
+    line, column, end_line, end_column = _position(frame)
+    span = f"-{end_column}" if end_line == line and end_column > column else ""
+    return f"{frame.f_code.co_filename}:{line}:{column}{span}"
 
 
 def user_position() -> tuple[str, str, tuple[int, int, int, int]] | None:
