@@ -273,6 +273,45 @@ def test_forked_child_runs_old_and_new_code(squares):
     assert squares.run() == {0, 1}
 
 
+@needs_openmp
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_threads_compile_run_and_fork_at_once():
+    # In a process of its own, which a deadlock cannot keep: a thread forks while the others are inside kernels.
+    code = """
+        import importlib.util, os, sys, threading
+        spec = importlib.util.spec_from_file_location("kernels", sys.argv[1])
+        kernels = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(kernels)
+        failures = []
+
+        def work(count):
+            for _ in range(3):
+                squares = kernels.Squares(kernels.squares_artifact())
+                kernels.threads.prepare_launch(count)
+                if squares.run() != set(range(count)):
+                    failures.append(count)
+                child = os.fork()
+                if child == 0:
+                    try:
+                        kernels.threads.prepare_launch(2)
+                        os._exit(0 if squares.run() == {0, 1} else 2)
+                    finally:
+                        os._exit(1)
+                _, status = os.waitpid(child, 0)
+                if os.waitstatus_to_exitcode(status):
+                    failures.append(status)
+
+        workers = [threading.Thread(target=work, args=(count,)) for count in (1, 2, 3)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        sys.exit(bool(failures))
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), __file__]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0
+
+
 def test_without_openmp_the_same_loop_runs_sequentially():
     artifact = squares_artifact(openmp=False)
     assert artifact.metadata["openmp"] is False
