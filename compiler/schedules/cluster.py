@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from mlir import ir
@@ -324,7 +325,8 @@ class Reader:
         )
         whole = self.writer.pure(f"memref.get_global @{symbol} : memref<{shape}>", [], "g")
         pointer = self.writer.pure(
-            f"memref.reinterpret_cast {whole} to offset: [0], sizes: [], strides: [] : memref<{shape}> to memref<{element}>",
+            f"memref.reinterpret_cast {whole} to offset: [0], sizes: [], strides: [] : "
+            f"memref<{shape}> to memref<{element}>",
             [whole],
             "g",
         )
@@ -391,6 +393,8 @@ class Reader:
         if isinstance(source, Value):
             self.tensors[op.results[0]] = self._reshape_value(op, source, groups, sizes)
             return
+        if isinstance(source, Carried):
+            raise refuse(op, "a reshape of what an opaque loop nest returns")
         strides: list[Index] = []
         for position, group in enumerate(groups):
             if op.name == "tensor.expand_shape":
@@ -404,7 +408,7 @@ class Reader:
 
     def _collapsed_stride(self, op: Any, source: View, group: list[int]) -> Index:
         real = [dim for dim in group if source.sizes[dim] != 1] or group[-1:]
-        for outer, inner in zip(real, real[1:], strict=False):
+        for outer, inner in pairwise(real):
             whole = self.writer.mul(source.sizes[inner], source.strides[inner])
             if not self.writer.equal(source.strides[outer], whole):
                 raise refuse(op, "a collapse of dims that are not adjacent in memory")

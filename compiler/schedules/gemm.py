@@ -1,21 +1,23 @@
 """Matrix products: a packed-panel micro-kernel in registers, and whatever follows the product fused behind it.
 
-For a tile of the result (rows x columns that stay in the second-level cache): for each panel of columns as wide as the
-registers take, pack the panel of the right operand so that it is read once, forwards; for each block of rows run over
-the whole depth with the block's results in registers; put them into the tile. The ops fused behind the
-product then walk the tile once with LLVM's vectoriser. Remainders in columns are padding in the packed panel, remainders
-in rows are smaller blocks. All sizes and strides may be run-time values; scratch is static.
+For a tile of the result (rows x columns that stay in the second-level cache): for each panel of columns as wide
+as the registers take, pack the panel of the right operand so that it is read forwards; for each block of rows run
+over the whole depth with the block's results in registers; put them into the tile. The ops fused behind the
+product then walk the tile once with LLVM's vectoriser. Remainders in columns are padding in the packed panel,
+remainders in rows are smaller blocks. All sizes and strides may be run-time values; scratch is static.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from phalanx.compiler.schedules.cluster import Cluster, Node, Splat, View, flat, load, store
 from phalanx.compiler.schedules.domain import Access, Domain, DomainBuilder, operand_key
 from phalanx.compiler.schedules.fused import Plan
 from phalanx.compiler.schedules.nest import Nest
+from phalanx.compiler.schedules.parallel import PICOSECONDS_PER_MULTIPLY_ADD, Cut
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.compiler.schedules.workspace import Workspace, element_bytes
 from phalanx.compiler.targets.isa import Isa
@@ -159,6 +161,31 @@ class Gemm:
         self.bounds = bounds or {}
         self._outer(self.product.outer)
 
+    def size(self, loop: int) -> Index:
+        return self.sizes[loop]
+
+    def work(self) -> Index:
+        """Estimated picoseconds for one thread."""
+        total: Index = PICOSECONDS_PER_MULTIPLY_ADD
+        for size in self.sizes:
+            total = self.writer.mul(total, size)
+        return total
+
+    def cut(self, cores: int) -> Cut | None:
+        """The loop to share among threads: a batch, else rows or columns, whichever there are more of."""
+        rows, columns = self.product.rows, self.product.columns
+        for loop in self.product.outer:
+            size = self.sizes[loop]
+            if isinstance(size, str) or size >= 2 * cores:
+                return Cut(loop, cores)
+        cuts = [(rows, self.block_rows), (columns, self.width)]
+        cuts.sort(key=lambda cut: -_static(self.sizes[cut[0]]))
+        for loop, grain in cuts:
+            size = self.sizes[loop]
+            if isinstance(size, str) or size >= cores * grain:
+                return Cut(loop, cores, grain)
+        return None
+
     def _range(self, loop: int) -> tuple[Index, Index]:
         return self.bounds.get(loop, (0, self.sizes[loop]))
 
@@ -206,7 +233,9 @@ class Gemm:
                 0,
                 columns,
                 self.width,
-                lambda offset, width: self._panel(row, rows, self.writer.add(column, offset), offset, width, start, length),
+                lambda offset, width: self._panel(
+                    row, rows, self.writer.add(column, offset), offset, width, start, length
+                ),
             )
 
         self._blocks(0, depth, self.depth_block, block)
@@ -237,24 +266,18 @@ class Gemm:
             return
         self._row_remainder(row, whole, self.writer.sub(rows, whole), offset, start, length)
 
-    def _row_remainder(
-        self, row: Index, at: Index, left: Index, offset: Index, start: Index, length: Index
-    ) -> None:
+    def _row_remainder(self, row: Index, at: Index, left: Index, offset: Index, start: Index, length: Index) -> None:
         """Rows left over at run time, as blocks of 8, 4, 2, 1."""
         size = 1
         while size * 2 < self.block_rows:
             size *= 2
         while size:
-            here, count = at, size
             bit = self.writer.pure(
                 f"arith.andi {self.writer.index(left)}, {self.writer.index(size)} : index", [str(left)], "x"
             )
             wanted = self.writer.compare("ne", bit, 0)
             self.writer.conditional(
-                wanted,
-                lambda here=here, count=count: self._micro(
-                    count, self.writer.add(row, here), here, offset, start, length
-                ),
+                wanted, partial(self._micro, size, self.writer.add(row, at), at, offset, start, length)
             )
             at = self.writer.add(at, bit)
             size //= 2

@@ -8,6 +8,7 @@ walked innermost in blocks of *lanes* whose accumulators stand in scratch, so th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from phalanx.compiler.schedules.cluster import (
@@ -250,7 +251,7 @@ class Nest:
         self.lane_start = start
         for level in range(last_pass + 1):
             self.level = level
-            self._lane_loop(start, stop, lambda level=level: self._lane_rows_of(level))
+            self._lane_loop(start, stop, partial(self._lane_rows_of, level))
             reductions = self._reductions(level)
             if reductions or level in self.plan.store_level.values():
                 self._lane_reduce(reductions, start, stop)

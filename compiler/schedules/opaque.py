@@ -1,13 +1,14 @@
 """Opaque clusters (scatter, sort, cumulative ops): the loop nest as written, its carried tensors updated in place.
 
-The nest is in single-assignment form on tensors; each carried tensor is given one buffer, an insert becomes a store and an
-extract a load. That is right only when no older version of a tensor is looked at after a newer one exists,
-which is checked here.
+The nest is in single-assignment form on tensors; each carried tensor is given one buffer, an insert becomes a
+store and an extract a load. That is right only when no older version of a tensor is looked at after a newer one
+exists, which is checked here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from mlir import ir
@@ -126,9 +127,9 @@ class InPlace:
 
         types = [str(arguments[number].type) for number in numbers]
         starts = [self.scalars[inits[number]] for number in numbers]
-        bounds = [self.scalars[value] for value in (low, high, step)]
+        first, last, by = (self.scalars[value] for value in (low, high, step))
         kind = str(low.type)
-        names = self.writer.loop(*bounds, body, starts, types, bound_type=kind)
+        names = self.writer.loop(first, last, by, body, starts, types, bound_type=kind)
         self.writer.location = str(op.location)
         self._finish(op, inits, views, names)
 
@@ -153,9 +154,7 @@ class InPlace:
             return names
 
         blocks = [region.blocks[0] for region in op.regions if len(region.blocks)]
-        names = self.writer.choose(
-            self.scalars[op.operands[0]], [lambda block=block: branch(block) for block in blocks], types
-        )
+        names = self.writer.choose(self.scalars[op.operands[0]], [partial(branch, block) for block in blocks], types)
         self.overwritten = seen
         self.writer.location = str(op.location)
         self._results(op, views, names)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 Index = int | str
 """A size, stride or position: known now (int) or the name of an `index` value in the text."""
 
 Monomial = tuple[int, tuple[str, ...]]
+
+
+def _nothing_from(body: Callable[[], None]) -> Sequence[str]:
+    body()
+    return ()
 
 
 class Scope:
@@ -76,9 +82,7 @@ class Writer:
         for name in names:
             self._depth[name] = len(self._scopes) - 1
         yielded = body()
-        location = self.location
         self.line(f"scf.yield {', '.join(yielded)} : {', '.join(types)}" if types else "scf.yield")
-        self.location = location
         return self._scopes.pop().lines
 
     def loop(
@@ -112,7 +116,7 @@ class Writer:
     ) -> None:
         """An scf.if without results."""
         branches = [then] if otherwise is None else [then, otherwise]
-        self.choose(condition, [lambda branch=branch: (branch(), ())[1] for branch in branches], [])
+        self.choose(condition, [partial(_nothing_from, branch) for branch in branches], [])
 
     def choose(
         self, condition: str, branches: Sequence[Callable[[], Sequence[str]]], types: Sequence[str]
@@ -136,7 +140,10 @@ class Writer:
         test: Callable[[list[str]], tuple[str, list[str], list[str]]],
         body: Callable[[list[str]], Sequence[str]],
     ) -> list[str]:
-        """An scf.while; `test(carried)` returns condition, values passed on and their types, `body` the next carried."""
+        """An scf.while.
+
+        `test(carried)` returns the condition, the values passed on and their types, `body` the next carried values.
+        """
         carried = [self.name("a") for _ in inits]
         self._scopes.append(Scope())
         for name in carried:
@@ -161,7 +168,7 @@ class Writer:
         """An scf.parallel over 0 .. upper."""
         zero, one, high = self.index(0), self.index(1), self.index(upper)
         variable = self.name("chunk")
-        lines = self._region([variable], lambda: (body(variable), ())[1], [])
+        lines = self._region([variable], partial(_nothing_from, partial(body, variable)), [])
         lines[-1] = f"scf.reduce {self.location}"
         self._close(f"scf.parallel ({variable}) = ({zero}) to ({high}) step ({one}) {{", lines, [])
 

@@ -15,7 +15,7 @@ from phalanx.compiler.schedules import schedule
 from phalanx.compiler.targets.half import link_helpers
 from phalanx.compiler.targets.isa import Isa, isa
 from phalanx.compiler.targets.llvm_c import TargetMachine, translate
-from phalanx.runtime import jit
+from phalanx.runtime import jit, threads
 
 ELEMENTS = {
     "f32": np.float32, "f64": np.float64, "f16": np.float16, "i8": np.int8, "i16": np.int16, "i32": np.int32,
@@ -125,7 +125,7 @@ class Kernel:
         self,
         text: str,
         *,
-        threads: bool = False,
+        parallel: bool = False,
         level: str | Isa = "host",
         name: str = "k",
         passes: str = "default<O2>",
@@ -133,7 +133,7 @@ class Kernel:
         with ir.Context() as context:
             context.enable_multithreading(False)
             module = ir.Module.parse(text)
-            schedule(module, isa(level), threads=threads)
+            schedule(module, isa(level), threads=parallel)
             module.operation.verify()
             self.text = str(module)
             function = next(
@@ -142,7 +142,7 @@ class Kernel:
             self.workspace_bytes = ir.IntegerAttr(function.attributes["px.workspace"]).value
             self.arguments = [str(argument.type) for argument in function.regions[0].blocks[0].arguments]
             del function.attributes["sym_visibility"]
-            run_stages(module, cpu_stages(threads=threads), first="buffers")
+            run_stages(module, cpu_stages(threads=parallel), first="buffers")
             record = isa(level)
             with TargetMachine(record.triple, record.cpu, record.features) as machine, translate(module) as llvm:
                 llvm.set_target(machine)
@@ -166,6 +166,7 @@ class Kernel:
 
     def __call__(self, arrays: Sequence[np.ndarray[Any, Any]], dims: Sequence[int] = ()) -> None:
         self.workspace[:] = 0xFF
+        threads.prepare_launch()
         self.function(*self.bind(arrays, dims))
 
 

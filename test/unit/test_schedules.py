@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from schedules_runner import ELEMENTS, Array, Kernel, cluster_text, run  # noqa: E402
+from schedules_runner import ELEMENTS, Array, Kernel, cluster_text, run
 
 REASSOC = "fastmath<reassoc,contract>"
 
@@ -265,7 +265,8 @@ def reduce_text(source: Array, result: Array, axes: tuple[int, ...], combine: st
             generic(
                 "%a", affine(", ".join(dims), kept, dims=", ".join(dims)), kinds, f"%t0 : {source.tensor()}",
                 f"%f : {result.tensor()}",
-                f"^bb0(%x: {element}, %acc: {element}):\n%1 = {combine.format('%x', '%acc')}\nlinalg.yield %1 : {element}",
+                f"^bb0(%x: {element}, %acc: {element}):\n%1 = {combine.format('%x', '%acc')}\n"
+                f"linalg.yield %1 : {element}",
             ),
         ]
     )  # fmt: skip
@@ -328,7 +329,8 @@ def test_maximum_keeps_nan_and_signed_zero(axis: int) -> None:
     (got,) = run("reduction", [(source, x)], [result], text, ["%a"])
     np.testing.assert_array_equal(got, np.max(x, axis=axis))
     if axis == 1:
-        assert got[7] == 0 and np.signbit(got[7])
+        assert got[7] == 0
+        assert np.signbit(got[7])
 
 
 @pytest.mark.parametrize("dynamic", [False, True])

@@ -61,7 +61,7 @@ def bias_relu(result: Array) -> str:
     row = Array(result.element, result.sizes[-1:])
     kind = result.element
     return (
-        '%r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (j)>, '
+        "%r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (j)>, "
         'affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]} '
         f"ins(%mm, %t2 : {result.tensor()}, {row.tensor()}) outs(%e : {result.tensor()}) {{\n"
         f"^bb0(%x: {kind}, %y: {kind}, %o: {kind}):\n%zz = arith.constant 0.0 : {kind}\n"
@@ -271,7 +271,9 @@ def test_transposed_output() -> None:
 def test_other_levels(level: str) -> None:
     shape = (40, 50, 60)
     left, right, result = Array("f32", (40, 60)), Array("f32", (60, 50)), Array("f32", (40, 50))
-    text = cluster_text("contraction", [left, right], [result], contraction(left, right, result, MATMUL, "ppr"), ["%mm"])
+    text = cluster_text(
+        "contraction", [left, right], [result], contraction(left, right, result, MATMUL, "ppr"), ["%mm"]
+    )
     kernel = Kernel(text, level=level)
     rng = np.random.default_rng(13)
     a = rng.standard_normal((shape[0], shape[2])).astype(np.float32)

@@ -117,7 +117,9 @@ def test_insertion_sort_with_a_while_loop() -> None:
 
 
 def test_a_stale_version_is_refused() -> None:
-    nest = BOUNDS + """
+    nest = (
+        BOUNDS
+        + """
   %c4 = arith.constant 4 : index
   %r = scf.for %i = %c0 to %c4 step %c1 iter_args(%x = %t0) -> (tensor<4xf32>) {
     %v = tensor.extract %t1[%i] : tensor<4xf32>
@@ -126,6 +128,7 @@ def test_a_stale_version_is_refused() -> None:
     %z = tensor.insert %old into %y[%c0] : tensor<4xf32>
     scf.yield %z : tensor<4xf32>
   }"""
+    )
     array = Array("f32", (4,))
     with pytest.raises(CompileError, match="older version"):
         Kernel(cluster_text("opaque", [array, array], [array], nest, ["%r"]))

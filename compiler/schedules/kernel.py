@@ -1,0 +1,97 @@
+"""One cluster function being rewritten: what it says, its scratch memory, the emitter for its kind, its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from mlir import ir
+
+from phalanx.compiler.schedules.cluster import Carried, Cluster, Output, Reader, Source, Splat, View, copy_node
+from phalanx.compiler.schedules.gemm import Gemm, find_product
+from phalanx.compiler.schedules.loops import Fused
+from phalanx.compiler.schedules.opaque import InPlace
+from phalanx.compiler.schedules.text import Index
+from phalanx.compiler.schedules.workspace import Workspace
+from phalanx.compiler.targets.isa import Isa
+
+_OWN_ATTRIBUTES = frozenset({"sym_name", "function_type", "arg_attrs", "sym_visibility"})
+
+
+class Kernel:
+    """A cluster function with the loops that will be its body.
+
+    `loops` is None for opaque nests, which are emitted as they are.
+    """
+
+    def __init__(self, function: Any, isa: Isa) -> None:
+        self.function = function
+        self.isa = isa
+        self.cluster = Reader(function).read()
+        self.workspace = Workspace(self.cluster.workspace)
+        self.loops: Fused | Gemm | None = None
+        if self.cluster.outputs and not self.cluster.nests:
+            product = find_product(self.cluster)
+            if product is not None:
+                self.loops = Gemm(self.cluster, product, self.workspace, isa)
+            else:
+                self.loops = Fused(self.cluster, self.workspace)
+
+    @property
+    def name(self) -> str:
+        return self.cluster.name
+
+    def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
+        """Writes the loops, or a part of them."""
+        if self.loops is not None:
+            self.loops.emit(bounds)
+        else:
+            _emit_nests(self.cluster, self.workspace)
+
+    def arguments(self) -> list[tuple[str, str]]:
+        """Names and types of all arguments but the workspace."""
+        *arguments, _ = list(self.function.regions[0].blocks[0].arguments)
+        return [(f"%p{number}", str(argument.type)) for number, argument in enumerate(arguments)]
+
+    def text(self, name: str, attributes: dict[str, str], extra: Sequence[tuple[str, str]] = ()) -> str:
+        """The function as text; `extra` arguments (name, type) come before the workspace."""
+        cluster = self.cluster
+        cluster.writer.location = cluster.location
+        cluster.writer.line("func.return")
+        notes = [""] * len(self.arguments())
+        if "arg_attrs" in self.function.attributes:
+            shown = [str(entry) for entry in ir.ArrayAttr(self.function.attributes["arg_attrs"])]
+            notes = ["" if entry == "{}" else entry for entry in shown[:-1]]
+        entries = [(*argument, note) for argument, note in zip(self.arguments(), notes, strict=True)]
+        entries += [(*argument, "") for argument in extra]
+        shared = any(kind == "memref<i8>" for _, kind in extra)
+        entries.append((cluster.workspace, "memref<i8>", "" if shared else "{llvm.noalias}"))
+        signature = ", ".join(f"{argument}: {kind} {note} {cluster.location}" for argument, kind, note in entries)
+        own = self.function.attributes
+        kept = {key: str(own[key]) for key in own if key not in _OWN_ATTRIBUTES} | attributes
+        pairs = ", ".join(f"{key} = {value}" for key, value in kept.items())
+        head = f"func.func private @{name}({signature}) attributes {{{pairs}}} {{"
+        return f"{head}\n{cluster.writer.text()}\n}} {cluster.location}"
+
+
+def _emit_nests(cluster: Cluster, workspace: Workspace) -> None:
+    """The loop nests of an opaque cluster, in the memory of its outputs."""
+    walker = InPlace(cluster.writer, cluster.scalars, cluster.tensors)
+    for nest in cluster.nests:
+        carried = list(nest.operands)[3:] if nest.name == "scf.for" else list(nest.operands)
+        for output in cluster.outputs:
+            if isinstance(output.source, Carried) and output.source.nest == nest:
+                init = carried[output.source.number]
+                _start(cluster, workspace, cluster.tensors[init], output.view, str(nest.location))
+                cluster.tensors[init] = output.view
+        walker.emit(nest)
+
+
+def _start(cluster: Cluster, workspace: Workspace, source: Source, view: View, location: str) -> None:
+    """Puts the first version of a carried tensor into its buffer, unless it is there."""
+    if source == view or (isinstance(source, Splat) and source.scalar is None):
+        return
+    node = copy_node(source, view, location)
+    nodes = [*cluster.nodes, node]
+    Fused(replace(cluster, nodes=nodes, outputs=[Output(node.values[0], view, False)]), workspace).emit()

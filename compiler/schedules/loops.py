@@ -1,0 +1,41 @@
+"""Fused loops for elementwise, reduction and copy clusters: domain, plan and nest in one object."""
+
+from __future__ import annotations
+
+from phalanx.compiler.schedules.cluster import Cluster
+from phalanx.compiler.schedules.domain import DomainBuilder
+from phalanx.compiler.schedules.fused import plan_levels
+from phalanx.compiler.schedules.nest import Nest, scratch_possible
+from phalanx.compiler.schedules.parallel import PARTS_PER_CORE, Cut, cut_kept, cut_reduced, work_of
+from phalanx.compiler.schedules.text import Index
+from phalanx.compiler.schedules.workspace import Workspace
+
+
+class Fused:
+    """One loop nest for everything in a cluster."""
+
+    def __init__(self, cluster: Cluster, workspace: Workspace) -> None:
+        self.cluster = cluster
+        self.workspace = workspace
+        builder = DomainBuilder(cluster)
+        self.domain = builder.build()
+        self.placed = builder.placed
+        self.plan = plan_levels(cluster, builder.placed, builder.reduced, scratch_possible(self.domain))
+
+    def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
+        """Writes the nest; `bounds` restricts some loops to a part."""
+        Nest(self.cluster, self.domain, self.placed, self.plan, self.workspace, bounds).emit()
+
+    def size(self, loop: int) -> Index:
+        return self.domain.sizes[loop]
+
+    def work(self) -> Index:
+        """Estimated picoseconds for one thread."""
+        return work_of(self.cluster, self.domain)
+
+    def cut(self, cores: int) -> Cut | None:
+        """The loop to share among threads."""
+        kept = cut_kept(self.domain, PARTS_PER_CORE * cores)
+        if kept is None and any(self.domain.reduced):
+            return cut_reduced(self.cluster, self.domain)
+        return kept
