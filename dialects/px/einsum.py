@@ -87,7 +87,7 @@ def _labels(part: str, rank: int | None, subscripts: str) -> list[Hashable]:
         return [*before, *(["..."] if dots else []), *after]
     extra = rank - len(letters)
     if extra < 0 or (extra and not dots):
-        raise ArgumentError(f"einsum: {part!r} in {subscripts!r} has {len(letters)} letters for a tensor of rank {rank}")
+        raise ArgumentError(f"einsum: {part!r} in {subscripts!r} names {len(letters)} axes of a tensor of rank {rank}")
     return [*before, *range(-extra, 0), *after]
 
 

@@ -237,7 +237,8 @@ class scatter(Indexing):
         return found
 
 
-def _combine_scalars(s: Any, combine: str, old: Any, new: Any, dtype: DType) -> Any:
+def combine_scalars(s: Any, combine: str, old: Any, new: Any, dtype: DType) -> Any:
+    """One step of combining, in compute types."""
     if combine == "set":
         return new
     if dtype.is_float:
@@ -275,7 +276,7 @@ def _lower_scatter(b: Any, x: Any, updates: Any, indices: Sequence[Any], attrs: 
             position[axis] = loops[loop]
         current = b.wrap(target, x.aval)
         old = s.extract(current, position)
-        value = _combine_scalars(s, attrs["combine"], old, s.extract(updates, loops), x.aval.dtype)
+        value = combine_scalars(s, attrs["combine"], old, s.extract(updates, loops), x.aval.dtype)
         if inside is not None:
             value = s.select(inside, value, old)
         return b.insert_element(value, current, position)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -234,7 +235,7 @@ def split(x: Any, sections: int | Sequence[int], /, *, axis: int = 0) -> list[An
         cuts: list[Size] = [part * i for i in range(sections + 1)]
     else:
         cuts = [0, *(_cut(int(c), size) for c in sections), size]
-    return [part_of(x, place, a, dims.maximum(a, b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [part_of(x, place, a, dims.maximum(a, b)) for a, b in pairwise(cuts)]
 
 
 def _cut(position: int, size: Size) -> Size:

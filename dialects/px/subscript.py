@@ -152,7 +152,7 @@ def _one_axis(item: Any, axis: int, size: Size) -> _Item:
     if shape is None or (isinstance(item, (np.ndarray, np.generic)) and not shape):
         return _position(item, axis, size)
     dtype = item.dtype
-    if not (dtype.kind in "iu"):
+    if dtype.kind not in "iu":
         raise DTypeError(f"index: positions are integers, got a tensor of {dtype}")
     return _Indices(axis, _wrapped(item, axis, size))
 
@@ -440,7 +440,8 @@ class Place:
     """One part of a tensor, `x.at[key]`: every method gives the tensor with that part changed.
 
     Values broadcast to the shape of `x[key]`. Positions of integer tensors out of range are dropped, or with
-    `mode="clip"` moved to the nearest in range. Of repeated positions `set` keeps the last value, the others combine all.
+    `mode="clip"` moved to the nearest in range. Of repeated positions `set` keeps the last value, the others
+    combine all.
     """
 
     __slots__ = ("_key", "_x")
