@@ -71,7 +71,8 @@ def _scalar(value: Any, dtype: DType) -> ir.Attribute:
     kind = element_type(dtype)
     if dtype.is_float:
         return ir.FloatAttr.get(kind, float(value), loc=ir.Location.unknown())
-    return ir.IntegerAttr.get(kind, int(value))
+    number = int(value)
+    return ir.IntegerAttr.get(kind, number - 2**64 if number >= 2**63 else number)  # the C API takes an int64
 
 
 def decode_array(attribute: ir.Attribute) -> np.ndarray[Any, Any]:
@@ -112,7 +113,8 @@ def splat_value(dense: ir.DenseElementsAttr, dtype: DType) -> Any:
         return dtype.numpy.type(ir.FloatAttr(value).value)
     if dtype.is_bool:
         return np.bool_(ir.BoolAttr(value).value)
-    return dtype.numpy.type(ir.IntegerAttr(value).value)
+    number = ir.IntegerAttr(value).value
+    return dtype.numpy.type(number % 2**dtype.bits if dtype.kind == "u" else number)  # ui64 comes as a signed int
 
 
 def decode(attribute: ir.Attribute) -> Any:
