@@ -75,6 +75,10 @@ class UInt32(TypeSet):
     dtypes = (dtypes.uint32,)
 
 
+#: how many values a variadic operand can have
+VARIADIC_LIMIT = 16
+
+
 # What an attribute may hold; `attributes.py` knows how each is written in MLIR.
 Axes = tuple[int, ...]
 Ints = tuple[int, ...]
@@ -270,6 +274,20 @@ def op(cls: type[Op] | None = None, /, *, name: str | None = None, symbol: str |
         return cls
 
     return register(cls) if cls is not None else register
+
+
+def operand_segments(cls: type[Op], count: int) -> list[int] | None:
+    """For IRDL, which of its operand slots the `count` operands of a variadic op fill; None when none is variadic.
+
+    Raises ArgumentError when there are more than fit.
+    """
+    if not any(f.variadic for f in cls.operands):
+        return None
+    fixed = len(cls.operands) - 1
+    given = count - fixed
+    if given > VARIADIC_LIMIT:
+        raise ArgumentError(f"{cls.name}: takes at most {VARIADIC_LIMIT} tensors at once, got {given}")
+    return [1] * fixed + [1] * given + [0] * (VARIADIC_LIMIT - given)
 
 
 def lookup(name: str) -> type[Op]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from mlir import ir
@@ -35,16 +36,27 @@ def _register_view(op: type[Op]) -> type[Any]:
     members: dict[str, Any] = {"OPERATION_NAME": f"px.{op.name}", "_ODS_REGIONS": (0, True), "definition": op}
     for position, field in enumerate(op.operands):
         if field.variadic:
-            members[field.name] = property(lambda self: list(self.operation.operands))
+            members[field.name] = property(_operands)
         else:
-            members[field.name] = property(lambda self, position=position: self.operation.operands[position])
+            members[field.name] = property(functools.partial(_operand, position))
     for attribute in op.attributes:
-        members[attribute.name] = property(
-            lambda self, name=attribute.name: decode(self.operation.attributes[name]))
+        members[attribute.name] = property(functools.partial(_attribute, attribute.name))
     view = type(f"{op.name}_op", (ir.OpView,), members)
     _ods_common._cext.register_operation(_Dialect)(view)
     setattr(family, f"{op.name}_op", view)
     return view
+
+
+def _operand(position: int, view: Any) -> Any:
+    return view.operation.operands[position]
+
+
+def _operands(view: Any) -> Any:
+    return list(view.operation.operands)
+
+
+def _attribute(name: str, view: Any) -> Any:
+    return decode(view.operation.attributes[name])
 
 
 def attributes_of(op: type[Op], operation: ir.Operation) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from phalanx.dialects.aval import Aval, numpy_of
 from phalanx.dialects.dims import Dim
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import TraceError
-from phalanx.dialects.opdef import Op, infer
+from phalanx.dialects.opdef import Op, infer, operand_segments
 from phalanx.dialects.types import tensor_type
 
 # NumPy arrays up to this many elements become constants of the IR; larger ones are hidden arguments.
@@ -165,9 +165,13 @@ class Trace:
     def emit(self, op: type[Op], operands: Sequence[Tracer], attrs: dict[str, Any]) -> Any:
         """One px op; returns a Tracer, or a tuple for ops with several results."""
         avals = infer(op, [o.aval for o in operands], attrs)
+        attributes = {k: encode(v) for k, v in attrs.items()}
+        segments = operand_segments(op, len(operands))
+        if segments is not None:
+            attributes["operandSegmentSizes"] = ir.DenseI32ArrayAttr.get(segments)
         made = ir.Operation.create(
             f"px.{op.name}", results=[self.type_of(a) for a in avals], operands=[o.value for o in operands],
-            attributes={k: encode(v) for k, v in attrs.items()} or None, loc=self.locations.here(),
+            attributes=attributes or None, loc=self.locations.here(),
             ip=self.scope.insertion)
         self._count()
         found = tuple(self.wrap(v, a) for v, a in zip(made.results, avals, strict=True))

@@ -13,7 +13,7 @@ from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import DTypeError, ShapeError, TraceError
 from phalanx.dialects.kinds import Movement, Sample, emit
-from phalanx.dialects.opdef import AnyType, Attr, Axes, Operand, Sizes, Variadic, lookup, op
+from phalanx.dialects.opdef import VARIADIC_LIMIT, AnyType, Attr, Axes, Operand, Sizes, Variadic, lookup, op
 
 
 def normalize_size(value: Any, who: str) -> Size:
@@ -341,7 +341,11 @@ class concatenate(Movement):
             raise ShapeError("concatenate: needs at least one tensor, got none")
         if axis is None:
             parts = [reshape(p, (-1,)) if len(shape_of(p)) != 1 else p for p in parts]
-        return parts, {"axis": normalize_axis(axis or 0, len(shape_of(parts[0])), cls.name)}
+        place = normalize_axis(axis or 0, len(shape_of(parts[0])), cls.name)
+        while len(parts) > VARIADIC_LIMIT:
+            groups = [parts[i:i + VARIADIC_LIMIT] for i in range(0, len(parts), VARIADIC_LIMIT)]
+            parts = [concatenate(group, place) for group in groups]
+        return parts, {"axis": place}
 
     @classmethod
     def infer(cls, avals: Sequence[Aval], attrs: dict[str, Any]) -> Aval:
