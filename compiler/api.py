@@ -60,7 +60,7 @@ class Defn:
             raise TraceError(f"defn: a {type(function).__name__} is not a function",
                              hint="write @px.defn above a def, or px.jit(f)")
         self.function = function
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name: str = name or str(getattr(function, "__name__", type(function).__name__))
         functools.update_wrapper(self, function)
         self.static = _names_tuple(static, "static")
         self.donate = _names_tuple(donate, "donate")

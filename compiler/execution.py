@@ -14,7 +14,7 @@ from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import tree
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.errors import ArgumentError, DeviceError, TraceError
-from phalanx.runtime.backends import Backend, get_backend
+from phalanx.runtime.backends import Backend, ResultType, get_backend
 from phalanx.runtime.signature import Argument, Signature
 
 now = time.perf_counter
@@ -129,7 +129,7 @@ def _evaluator(traced: Any, signature: Signature, seconds: dict[str, float]) -> 
     def run(backend: Backend, storages: list[Any]) -> Sequence[Any]:
         sizes: dict[str, int] = {}
         if signature.dims:
-            shapes = [Argument("", backend.dtype(s), backend.shape(s)) for s in storages]
+            shapes = [ResultType(backend.dtype(s), backend.shape(s)) for s in storages]
             sizes = dict(zip(signature.dims, signature.bind(shapes), strict=True))
         return program.run(backend, storages, sizes)
 

@@ -17,7 +17,7 @@ def _function(value: Any, who: str, name: str) -> Callable[..., Any]:
     if not callable(value):
         raise ArgumentError(f"{who}: {name} is a function, got a {type(value).__name__}",
                             hint=f"wrap it: lambda *operands: {type(value).__name__.lower()}")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:

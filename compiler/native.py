@@ -15,7 +15,9 @@ from phalanx.compiler.execution import Runner, now
 from phalanx.compiler.isolation import Announcer, attempt
 from phalanx.compiler.pipeline.instruments import Instrument
 from phalanx.compiler.pipeline.stages import cpu_stages, run_stages
-from phalanx.compiler.targets.cpu import CpuTarget, add_entry
+from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
+from phalanx.compiler.targets.isa import runs_here
+from phalanx.dialects.errors import DeviceError
 from phalanx.runtime import jit, threads
 from phalanx.runtime.backends import Backend
 from phalanx.runtime.buffer import Buffer
@@ -41,7 +43,10 @@ def clone(module: ir.Module) -> ir.Module:
 
 def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = ()) -> tuple[ir.Module, CpuTarget]:
     """Run all CPU stages on a copy of a px module."""
-    target = CpuTarget(config.get("isa"), passes=_llvm_passes())
+    target = CpuTarget(config.get("isa"), passes=llvm_passes(config.get("opt_level")))
+    if not runs_here(target.isa):
+        raise DeviceError(f"{label}: code for {target.isa.name} does not run on this processor",
+                          hint="use isa='host', or export the function for the other machine")
     lowered = clone(module)
     run_stages(lowered, cpu_stages(isa=config.get("isa"), threads=threads.openmp_available(), fuse=config.get("fuse")),
                label=label, instruments=instruments)
@@ -57,11 +62,6 @@ def _try_in_a_child(module: ir.Module, signature: Signature, label: str) -> None
         target.finish(lowered)
 
     attempt(work)
-
-
-def _llvm_passes() -> str:
-    level = config.get("opt_level")
-    return f"default<O{level}>" if level else ""
 
 
 def load(module: ir.Module, signature: Signature, label: str, seconds: dict[str, float]) -> Any:
@@ -118,6 +118,6 @@ def runner(traced: Any, signature: Signature, donated: Sequence[int], seconds: d
             return [backend.allocate(s, o.dtype)
                     for s, o in zip(signature.output_shapes(sizes), signature.outputs, strict=True)]
         buffers = [Buffer.from_numpy(backend.to_numpy(s), copy=None) for s in storages]
-        return [backend.asarray(result.numpy()) for result in executable(buffers)]
+        return [backend.asarray(result.to_numpy()) for result in executable(buffers)]
 
     return run

@@ -8,11 +8,12 @@ kinds (`kinds.py`). The facets and who reads them are listed in docs/adding-an-o
 from __future__ import annotations
 
 import difflib
+import enum
 import inspect
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, overload
 
 from phalanx.dialects import dtypes
 from phalanx.dialects.aval import Aval
@@ -20,18 +21,23 @@ from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import ArgumentError, DTypeError, OpDefinitionError
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Operand(Generic[T]):
-    """Annotation of a tensor operand: `lhs: Operand[Number]`."""
+class _Mark(enum.Enum):
+    """Which kind of field an annotation declares."""
+
+    OPERAND = enum.auto()
+    VARIADIC = enum.auto()
+    ATTRIBUTE = enum.auto()
 
 
-class Variadic(Generic[T]):
-    """Annotation of a list of tensor operands; the only operand field of its op."""
-
-
-class Attr(Generic[T]):
-    """Annotation of a static attribute: `axes: Attr[Axes] = ()`."""
+#: annotation of a tensor operand: `lhs: Operand[Number]`
+Operand = Annotated[T, _Mark.OPERAND]
+#: annotation of a list of tensor operands; the only operand field of its op
+Variadic = Annotated[T, _Mark.VARIADIC]
+#: annotation of a static attribute: `axes: Attr[Axes] = ()`
+Attr = Annotated[T, _Mark.ATTRIBUTE]
 
 
 # Sets of dtypes an operand may have.
@@ -122,18 +128,11 @@ def install_dispatcher(dispatcher: Dispatcher) -> None:
     _dispatcher[:] = [dispatcher]
 
 
-class OpMeta(type):
-    """Makes `add(x, y)` a call of the operation rather than a construction of an object."""
+class Op:
+    """Base of every op; kinds fill in what ops share. `add(x, y)` calls the operation, it makes no object."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return _dispatcher[0](typing.cast("type[Op]", cls), args, kwargs)
-
-    def __repr__(cls) -> str:
-        return f"<px op {cls.__name__}>"
-
-
-class Op(metaclass=OpMeta):
-    """Base of every op; kinds fill in what ops share."""
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return _dispatcher[0](cls, args, kwargs)
 
     # Filled by @op.
     name: ClassVar[str]
@@ -190,10 +189,6 @@ _FACETS = {
 }
 
 
-def _origin(annotation: Any) -> Any:
-    return typing.get_origin(annotation)
-
-
 def _fields(cls: type[Op]) -> tuple[list[Field], list[Field], list[str]]:
     hints: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
@@ -202,16 +197,17 @@ def _fields(cls: type[Op]) -> tuple[list[Field], list[Field], list[str]]:
     attributes: list[Field] = []
     problems: list[str] = []
     for name, annotation in hints.items():
-        origin = _origin(annotation)
-        argument = (typing.get_args(annotation) or (None,))[0]
-        if origin in (Operand, Variadic):
-            if not (isinstance(argument, type) and issubclass(argument, TypeSet)):
-                problems.append(f"field {name}: Operand[...] takes a set of dtypes such as Number")
-                continue
-            operands.append(Field(name, argument, variadic=origin is Variadic))
-        elif origin is Attr:
+        mark = next((m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, _Mark)), None)
+        if mark is None:
+            continue
+        argument = typing.get_args(annotation)[0]
+        if mark is _Mark.ATTRIBUTE:
             default = getattr(cls, name, inspect.Parameter.empty)
             attributes.append(Field(name, annotation=argument, default=default))
+        elif isinstance(argument, type) and issubclass(argument, TypeSet):
+            operands.append(Field(name, argument, variadic=mark is _Mark.VARIADIC))
+        else:
+            problems.append(f"field {name}: Operand[...] takes a set of dtypes such as Number")
     return operands, attributes, problems
 
 
@@ -290,8 +286,8 @@ def operand_segments(cls: type[Op], count: int) -> list[int] | None:
     return [1] * fixed + [1] * given + [0] * (VARIADIC_LIMIT - given)
 
 
-def lookup(name: str) -> type[Op]:
-    """The op called `name`; for rules that would otherwise import in a circle.
+def lookup(name: str) -> Any:
+    """The op called `name`, to be called; for rules that would otherwise import in a circle.
 
     Raises ArgumentError with the nearest names.
     """
@@ -330,6 +326,14 @@ class Composite:
     method: str | None = None
     family: str = "composite"
     samples: Callable[..., Any] | None = field(default=None)
+
+
+@overload
+def composite(function: F, /) -> F: ...
+
+
+@overload
+def composite(*, symbol: str | None = None, method: str | bool = False) -> Callable[[F], F]: ...
 
 
 def composite(function: Callable[..., Any] | None = None, /, *, symbol: str | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from phalanx.compiler.operators import Operators
 from phalanx.compiler.trace.locations import user_location_text
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dims import Size
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from phalanx.compiler.trace.tracing import Scope, Trace
 
 
-class Tracer:
+class Tracer(Operators):
     """A tensor that has no value yet. Operators and methods come from the op table (`compiler/methods.py`)."""
 
     __slots__ = ("__weakref__", "aval", "scope", "trace", "value", "weak")
@@ -54,7 +55,7 @@ class Tracer:
     def __iter__(self) -> Iterator[Any]:
         if not self.ndim:
             raise TraceError("iteration over a rank-0 tensor", location=user_location_text())
-        return (self[i] for i in range(len(self)))  # type: ignore[index]
+        return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
         return f"Tracer<{self.aval}>"

@@ -76,7 +76,7 @@ def register_dataclass(cls: type[Any] | None = None, /, *, static: Sequence[str]
         def unpack(kept: tuple[Any, ...], children: Sequence[Any]) -> Any:
             return cls(**dict(zip(dynamic, children, strict=True)), **dict(zip(static, kept, strict=True)))
 
-        optree.register_pytree_node(cls, pack, unpack, namespace=NAMESPACE)
+        optree.register_pytree_node(cls, pack, unpack, namespace=NAMESPACE)  # type: ignore[arg-type]
         return cls
 
     return register(cls) if cls is not None else register

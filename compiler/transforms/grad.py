@@ -67,7 +67,7 @@ def cotangent_of(trace: Trace, cotangents: Cotangents, value: ir.Value) -> Trace
 def accumulate(cotangents: Cotangents, value: ir.Value, more: Tracer) -> None:
     """Add to the cotangent of a value."""
     known = cotangents.get(value)
-    cotangents[value] = more if known is None else known + more  # type: ignore[operator]
+    cotangents[value] = more if known is None else known + more
 
 
 def unbroadcast(cotangent: Tracer, aval: Aval) -> Tracer:
@@ -245,7 +245,7 @@ class Reverse:
             position = control.tensor_of_index(trace, block.arguments[0], dtypes.int64)
             start = _constant_index(operation.operands[0])
             if start:
-                position = position - start  # type: ignore[operator]
+                position = position - start
             carries = [trace.tracer_of(block.arguments[n + 1]) for n in needed]
             written = [control.put(s, c, position) for s, c in zip(stacks, carries, strict=True)]
             trace.operation("scf.yield", [], [*yielded, *[w.value for w in written]])
@@ -296,7 +296,7 @@ class Reverse:
                     trace.scope.insertion.insert(inner)
                 counter = trace.wrap(block.arguments[len(kinds) - 1], zero.aval)
                 if number:
-                    counter = counter + 1  # type: ignore[operator]
+                    counter = counter + 1
                 trace.operation(last.name, [], [*operands, counter.value])
         self._retire(operation, made)
         trace.wrap(made.results[len(made.results) - 1], zero.aval)

@@ -265,7 +265,7 @@ class _Replay:
                 child.set(before, after.value, True)
             found = [child.batched(y) for y in child._block(body)]
             position = control.tensor_of_index(trace, index, dtypes.int64)
-            inside = (lower <= position) & (position < upper)  # type: ignore[operator]
+            inside = (lower <= position) & (position < upper)
             return [choose(inside, new, old) for new, old in zip(found, carried, strict=True)]
 
         results = control.counted_loop(trace, first, last, starts, step, "vmap")

@@ -13,7 +13,7 @@ import numpy as np
 
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import DeviceError, ShapeError
-from phalanx.runtime.backends.base import Array, Backend, Operation, ResultType, Statistics, Storage, Unavailable
+from phalanx.runtime.backends.base import Array, Backend, Operation, Statistics, Storage, Typed, Unavailable
 from phalanx.runtime.backends.namespace import Namespace, NumPyNamespace
 from phalanx.runtime.backends.torch_namespace import TorchNamespace
 from phalanx.runtime.buffer import checked_dtype
@@ -88,7 +88,7 @@ class ArrayApiBackend(Backend):
         operation: Operation,
         operands: Sequence[Storage],
         attributes: Mapping[str, Any],
-        results: Sequence[ResultType] | None = None,
+        results: Sequence[Typed] | None = None,
     ) -> tuple[Storage, ...]:
         self._operations += 1
         namespace = self.namespace
@@ -105,14 +105,14 @@ class ArrayApiBackend(Backend):
             return tuple(self.namespace.from_numpy(np.asarray(v)) for v in values)
         return tuple(values)
 
-    def _needs_host(self, operands: Sequence[Storage], results: Sequence[ResultType] | None) -> bool:
+    def _needs_host(self, operands: Sequence[Storage], results: Sequence[Typed] | None) -> bool:
         host_dtypes = self.namespace.host_dtypes
         if not host_dtypes:
             return False
         used = {self.dtype(x) for x in operands} | {r.dtype for r in results or ()}
         return bool(used & host_dtypes)
 
-    def _as_inferred(self, namespace: Namespace, operation: Operation, value: Storage, result: ResultType) -> Storage:
+    def _as_inferred(self, namespace: Namespace, operation: Operation, value: Storage, result: Typed) -> Storage:
         if tuple(value.shape) != tuple(result.shape):
             raise ShapeError(
                 f"{operation.name}: the {self.name} backend made shape {tuple(value.shape)}, "

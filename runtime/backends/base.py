@@ -26,6 +26,16 @@ class ResultType(NamedTuple):
     shape: tuple[int, ...]
 
 
+class Typed(Protocol):
+    """Anything with a dtype and sizes: an aval, a buffer, a ResultType."""
+
+    @property
+    def dtype(self) -> DType: ...
+
+    @property
+    def shape(self) -> tuple[Any, ...]: ...
+
+
 class Operation(Protocol):
     """What a backend needs to know of an op definition: its name and its meaning."""
 
@@ -98,7 +108,7 @@ class Backend(ABC):
         operation: Operation,
         operands: Sequence[Storage],
         attributes: Mapping[str, Any],
-        results: Sequence[ResultType] | None = None,
+        results: Sequence[Typed] | None = None,
     ) -> tuple[Storage, ...]:
         """Run one operation. `results`, where given, are the inferred types, and hold afterwards."""
 

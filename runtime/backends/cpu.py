@@ -8,11 +8,11 @@ from typing import Any
 from phalanx.dialects.dtypes import ALL, DType
 from phalanx.dialects.errors import DeviceError
 from phalanx.runtime.allocator import HOST
-from phalanx.runtime.backends.base import Array, Backend, Operation, ResultType, Statistics
+from phalanx.runtime.backends.base import Array, Backend, Operation, Statistics, Typed
 from phalanx.runtime.buffer import Buffer
 from phalanx.runtime.device import CPU, Device
 
-EagerRunner = Callable[[Operation, Sequence[Buffer], Mapping[str, Any], Sequence[ResultType] | None], Sequence[Buffer]]
+EagerRunner = Callable[[Operation, Sequence[Buffer], Mapping[str, Any], Sequence[Typed] | None], Sequence[Buffer]]
 
 _runner: EagerRunner | None = None
 
@@ -72,7 +72,7 @@ class CpuBackend(Backend):
         operation: Operation,
         operands: Sequence[Buffer],
         attributes: Mapping[str, Any],
-        results: Sequence[ResultType] | None = None,
+        results: Sequence[Typed] | None = None,
     ) -> tuple[Buffer, ...]:
         if _runner is None:
             raise DeviceError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from phalanx.dialects.dtypes import ALL, DType
 from phalanx.dialects.errors import ArgumentError
-from phalanx.runtime.backends.base import Array, Backend, Operation, ResultType, Statistics
+from phalanx.runtime.backends.base import Array, Backend, Operation, Statistics, Typed
 from phalanx.runtime.buffer import checked_dtype
 from phalanx.runtime.device import Device, MemoryCounter
 
@@ -92,7 +92,7 @@ class NullBackend(Backend):
         operation: Operation,
         operands: Sequence[Shadow],
         attributes: Mapping[str, Any],
-        results: Sequence[ResultType] | None = None,
+        results: Sequence[Typed] | None = None,
     ) -> tuple[Shadow, ...]:
         if results is None:
             raise ArgumentError(f"{operation.name}: the null backend computes nothing, give the result types")
