@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from phalanx.compiler import dispatch
-from phalanx.compiler.tensor import Tensor
+from phalanx.compiler.tensor import Tensor, refuse_assignment
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.dialects.opdef import COMPOSITES, REGISTRY
 from phalanx.dialects.px.rearrange import matrix_transpose
@@ -70,5 +70,6 @@ def attach_all() -> None:
     for cls in (Tensor, Tracer):
         for name, function in _PROPERTIES.items():
             setattr(cls, name, property(function))
+        cls.__setitem__ = refuse_assignment  # type: ignore[method-assign]
         # Defining __eq__ above must not take hashing away: tensors hash by identity.
         cls.__hash__ = object.__hash__  # type: ignore[method-assign]

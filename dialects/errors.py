@@ -62,6 +62,10 @@ class TraceError(PhalanxError, TypeError):
     """Something a traced function cannot do: branch on a tensor, leak a tracer, return a non-tensor."""
 
 
+class ImmutableError(PhalanxError, TypeError):
+    """An assignment to a part of a tensor."""
+
+
 class ArgumentError(PhalanxError, ValueError):
     """A value (not a shape or dtype) that an argument or option does not take."""
 

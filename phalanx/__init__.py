@@ -12,13 +12,31 @@ Public names only; nothing here has logic. Importing Phalanx does not import MLI
 from __future__ import annotations
 
 from phalanx.compiler import dispatch as _dispatch
+from phalanx.compiler import eager_cpu as _eager_cpu
 from phalanx.compiler import methods as _methods
 from phalanx.compiler.api import Defn, compile, defn, jit, spec
+from phalanx.compiler.array_api import (
+    VERSIONS as __array_api_versions__,
+    Information as __array_namespace_info__,
+    broadcast_shapes,
+    can_cast,
+    e,
+    finfo,
+    iinfo,
+    inf,
+    isdtype,
+    nan,
+    newaxis,
+    pi,
+    result_type,
+)
+from phalanx.compiler.asarray import asarray, from_dlpack
 from phalanx.compiler.config import options, set_default_backend, set_default_options, use_backend
 from phalanx.compiler.config import table as config
 from phalanx.compiler.effects import hooks, io_call
 from phalanx.compiler.effects import print_ as print
 from phalanx.compiler.flow import cond, fori_loop, scan, while_loop
+from phalanx.compiler.memory import backend_copy, backend_deallocate, backend_transfer, memory_stats
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace.tree import register_dataclass
 from phalanx.compiler.transforms.public import custom_vjp, grad, value_and_grad, vjp, vmap
@@ -46,6 +64,7 @@ from phalanx.dialects.errors import (
     CompileError,
     DeviceError,
     DTypeError,
+    ImmutableError,
     PhalanxError,
     ShapeError,
     TraceError,
@@ -55,9 +74,9 @@ from phalanx.dialects.opdef import REGISTRY as _REGISTRY
 from phalanx.runtime.threads import get_threads, set_threads
 
 __version__ = "0.1.0"
+__array_api_version__ = __array_api_versions__[-1]
 
 # Every op and composite is public under its own name.
 globals().update({name: op for name, op in _REGISTRY.items() if op.public})
 globals().update({name: c.function for name, c in _COMPOSITES.items()})
-asarray = Tensor.of
 _methods.attach_all()

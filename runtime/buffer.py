@@ -107,6 +107,11 @@ class Buffer:
         return self._memory is None
 
     @property
+    def gone(self) -> str:
+        """Why the memory is not there any more; empty while it is."""
+        return self._gone
+
+    @property
     def exclusive(self) -> bool:
         """Whether nobody else looks at the bytes, so that they may be overwritten once donated."""
         return self._memory is not None and not self._memory.shared

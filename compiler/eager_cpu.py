@@ -1,0 +1,249 @@
+"""Single ops on the `cpu` backend: one-op executables with dynamic sizes, compiled once and kept.
+
+An op that computes is compiled natively in the form `eager_forms.py` finds, so that new shapes rarely compile
+again. An op that only moves bytes (slices, transposes, concatenations) or fills them (ranges, constants) is
+copied by NumPy into a fresh buffer: its sizes are attributes, so every shape would be another compile of some
+100 ms, and NumPy's strided copies run at memory speed as well. `reshape` copies nothing.
+
+Options that change code (`opt_level`, `isa`) count as they are when an op is first needed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from phalanx.compiler import config
+from phalanx.compiler.eager_forms import Form, dynamic_form, static_form
+from phalanx.dialects.aval import Aval
+from phalanx.dialects.dims import Dim
+from phalanx.dialects.dtypes import DType
+from phalanx.dialects.errors import DeviceError, PhalanxError
+from phalanx.dialects.kinds import Creation, Movement
+from phalanx.dialects.opdef import Op, infer
+from phalanx.runtime.allocator import HOST
+from phalanx.runtime.backends.cpu import install_eager
+from phalanx.runtime.backends.namespace import NumPyNamespace
+from phalanx.runtime.buffer import Buffer
+from phalanx.runtime.device import CPU
+from phalanx.runtime.executable import ARENA_SYMBOL, ENTRY_SYMBOL
+from phalanx.runtime.signature import Argument, Signature
+from phalanx.runtime.threads import prepare_launch
+
+_MOST_PROGRAMS = 1024
+_MOST_PLANS = 8192
+_QUICK = 1  # the optimisation level of single ops: one loop nest gains nothing from more
+
+T = TypeVar("T")
+Runner = Callable[[Sequence[Buffer]], list[Buffer]]
+
+
+class Recent(Generic[T]):
+    """The most recently used values by key; safe to use from several threads."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._values: OrderedDict[Any, T] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Any) -> T | None:
+        """The value, which counts as used now."""
+        with self._lock:
+            value = self._values.get(key)
+            if value is not None:
+                self._values.move_to_end(key)
+            return value
+
+    def put(self, key: Any, value: T) -> T:
+        """Keep a value; the one used longest ago goes when there are too many."""
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            if len(self._values) > self.limit:
+                self._values.popitem(last=False)
+        return value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._values.clear()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class Program:
+    """Machine code of one op, for all values of its named sizes."""
+
+    def __init__(self, code: Any, signature: Signature) -> None:
+        pointer = ctypes.c_void_p
+        self.entry = code.function(ENTRY_SYMBOL, ctypes.c_int32, pointer, pointer, pointer)
+        self.measure = code.function(ARENA_SYMBOL, ctypes.c_int64, pointer)
+        self.dims = signature.dims
+        self.pointers = pointer * (len(signature.inputs) + len(signature.outputs))
+        self.outputs = signature.outputs
+
+
+class Plan:
+    """A program at fixed sizes: everything that is the same in every call on operands of these shapes."""
+
+    __slots__ = ("_arena", "_entry", "_name", "_pointers", "_results", "_sizes")
+
+    def __init__(self, name: str, program: Program, sizes: Mapping[str, int], results: Sequence[Any]) -> None:
+        self._name = name
+        self._entry = program.entry
+        self._pointers = program.pointers
+        self._sizes = (ctypes.c_int64 * len(program.dims))(*[sizes[dim] for dim in program.dims])
+        self._arena = int(program.measure(self._sizes))
+        self._results = [(r.dtype, tuple(r.shape), math.prod(r.shape) * r.dtype.itemsize) for r in results]
+
+    def __call__(self, operands: Sequence[Buffer]) -> list[Buffer]:
+        allocate = HOST.allocate
+        memories = [operand.memory for operand in operands]  # held whatever other threads deallocate meanwhile
+        found = [Buffer(allocate(nbytes), dtype, shape, CPU) for dtype, shape, nbytes in self._results]
+        addresses = [memory.address for memory in memories]
+        addresses += [buffer.pointer for buffer in found]
+        arena = allocate(self._arena) if self._arena else None
+        prepare_launch()
+        status = self._entry(self._pointers(*addresses), self._sizes, arena.address if arena is not None else None)
+        if status:
+            raise DeviceError(f"{self._name}: native code failed with status {status}")
+        return found
+
+
+class _Copy:
+    """An op that moves or fills memory: a NumPy view or array, copied into a fresh buffer."""
+
+    __slots__ = ("_attributes", "_op", "_results")
+
+    def __init__(self, op: type[Op], attributes: Mapping[str, Any], results: Sequence[Any]) -> None:
+        self._op = op
+        self._attributes = attributes
+        self._results = results
+
+    def __call__(self, operands: Sequence[Buffer]) -> list[Buffer]:
+        arrays = [operand.to_numpy_unshared() for operand in operands]
+        value = self._op.eval(_HOST_NAMESPACE, *arrays, **self._attributes)
+        values = value if isinstance(value, (tuple, list)) else (value,)
+        return [Buffer.from_numpy(np.asarray(v, r.dtype.numpy)) for v, r in zip(values, self._results, strict=True)]
+
+
+class _Reshape:
+    """The same memory under another shape."""
+
+    __slots__ = ("_shape",)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+
+    def __call__(self, operands: Sequence[Buffer]) -> list[Buffer]:
+        return [operands[0].reshaped(self._shape)]
+
+
+_HOST_NAMESPACE = NumPyNamespace()
+_programs: Recent[Program] = Recent(_MOST_PROGRAMS)
+_plans: Recent[Runner] = Recent(_MOST_PLANS)
+_compiling = threading.RLock()
+_compiles = [0]
+
+
+def compiles() -> int:
+    """How many eager ops were compiled so far in this process."""
+    return _compiles[0]
+
+
+def clear() -> None:
+    """Forget every plan and program, so that ops compile again."""
+    _plans.clear()
+    _programs.clear()
+
+
+def run(operation: Any, operands: Sequence[Buffer], attributes: Mapping[str, Any], results: Any = None) -> Sequence[Buffer]:
+    """Run one op on buffers; `results` are the inferred types, where the caller has them.
+
+    Raises DeviceError for operands whose memory is gone, CompileError when the op cannot be compiled.
+    """
+    key: Any = (operation.name, *attributes.items(), *[(o.dtype.short, o.shape) for o in operands])
+    try:
+        plan = _plans.get(key)
+    except TypeError:  # an attribute that is an array
+        plan, key = None, None
+    if plan is None:
+        plan = _planned(operation, operands, dict(attributes), results)
+        if key is not None:
+            _plans.put(key, plan)
+    return plan(operands)
+
+
+def _planned(op: type[Op], operands: Sequence[Buffer], attributes: dict[str, Any], results: Any) -> Runner:
+    avals = [Aval(o.shape, o.dtype) for o in operands]
+    if results is None:
+        results = infer(op, avals, attributes)
+    if op.name == "reshape":
+        return _Reshape(tuple(results[0].shape))
+    if issubclass(op, (Movement, Creation)):
+        return _Copy(op, attributes, results)
+    shapes = [o.shape for o in operands]
+    types = [o.dtype for o in operands]
+    for form in (dynamic_form(op, shapes, attributes), static_form(shapes, attributes)):
+        program = _program(op, types, form)
+        if program is not None and _fits(program, form, results):
+            return Plan(op.name, program, form.sizes, results)
+    raise DeviceError(f"{op.name}: inference refuses {avals} once sizes have no values")
+
+
+def _fits(program: Program, form: Form, results: Sequence[Any]) -> bool:
+    """Whether the program makes as many elements as inference on the actual shapes says."""
+    made = [(math.prod(output.bound(form.sizes)), output.dtype) for output in program.outputs]
+    return made == [(math.prod(r.shape), r.dtype) for r in results]
+
+
+def _program(op: type[Op], types: Sequence[DType], form: Form) -> Program | None:
+    """The compiled op in this form; None when its inference does not take named sizes."""
+    key = (op.name, *form.attributes.items(), *zip([t.short for t in types], form.shapes, strict=True))
+    known = _programs.get(key)
+    if known is not None:
+        return known
+    with _compiling:  # two threads that need the same op compile it once
+        known = _programs.get(key)
+        if known is not None:
+            return known
+        avals = [Aval(tuple(Dim.named(s) if isinstance(s, str) else s for s in shape), dtype)
+                 for shape, dtype in zip(form.shapes, types, strict=True)]
+        try:
+            outputs = infer(op, avals, form.attributes)
+        except PhalanxError:
+            if not form.sizes:
+                raise
+            return None
+        return _programs.put(key, _compiled(op, avals, form.attributes, outputs))
+
+
+def _compiled(op: type[Op], avals: Sequence[Aval], attributes: dict[str, Any], outputs: Sequence[Aval]) -> Program:
+    from phalanx.compiler import native  # MLIR is loaded at the first op that computes
+    from phalanx.compiler.context import context
+    from phalanx.compiler.trace.tracing import Trace
+    from phalanx.dialects.analysis import dim_names
+
+    names = [f"operand{i}" for i in range(len(avals))]
+    signature = Signature(op.name, tuple(Argument(n, a.dtype, a.shape) for n, a in zip(names, avals, strict=True)),
+                          tuple(Argument(f"result{i}", a.dtype, a.shape) for i, a in enumerate(outputs)),
+                          tuple(dim_names(list(avals))))
+    with context() as mlir, config.call_options({"opt_level": min(_QUICK, config.get("opt_level"))}):
+        trace = Trace(mlir)
+        arguments = trace.open_function(avals)
+        made = trace.emit(op, arguments, attributes)
+        trace.close_function(list(made) if isinstance(made, tuple) else [made])
+        trace.annotate_arguments(names, avals)
+        code = native.load(trace.module, signature, op.name, {})
+    _compiles[0] += 1
+    return Program(code, signature)
+
+
+install_eager(run)
