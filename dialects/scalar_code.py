@@ -99,8 +99,10 @@ def power(s: Any, x: Value, y: Value) -> Value:
         odd = s.cmpi("ne", s.arith("andi", exponent, one), zero)
         result = s.select(odd, s.arith("muli", result, square), result)
         if bit + 1 < s.dtype.bits:
-            square = s.arith("muli", square, square)
             exponent = s.arith("shrui", exponent, one)
+            # The choice is for LLVM, whose scalar evolution would multiply a bare chain of squares out.
+            more = s.cmpi("ne", exponent, zero)
+            square = s.select(more, s.arith("muli", square, square), square)
     if s.dtype.kind == "u":
         return result
     # 1/x is an integer only for 1 and -1, whose powers depend on the parity of the exponent alone.
