@@ -68,6 +68,7 @@ class Defn:
         self.options = config.check(chosen)
         self._signature = _signature_of(function)
         self._check_names()
+        self._plain = self._plain_names()
         self._cache: dict[Any, execution.Compiled] = {}
         self._lock = threading.RLock()
         self._last_key: Any = None
@@ -99,8 +100,20 @@ class Defn:
                     raise ArgumentError(f"{self.name}: {kind} argument {name!r} does not exist",
                                         hint=f"the arguments are {', '.join(parameters)}")
 
+    def _plain_names(self) -> tuple[str, ...]:
+        """Argument names of a function whose positional calls need no binding: no static, default or variadic one."""
+        if self._signature is None or self.static:
+            return ()
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = self._signature.parameters.values()
+        if any(p.kind not in kinds or p.default is not inspect.Parameter.empty for p in parameters):
+            return ()
+        return tuple(self._signature.parameters)
+
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
         """Arguments by name (positional ones of functions without a signature by number), static ones apart."""
+        if not kwargs and self._plain and len(args) == len(self._plain):
+            return dict(zip(self._plain, args, strict=True)), ()
         if self._signature is None:
             return {**{str(i): a for i, a in enumerate(args)}, **kwargs}, ()
         try:
@@ -171,7 +184,7 @@ class Defn:
 
     # Compiling.
     def _lookup(self, signature: Signature) -> execution.Compiled:
-        key = (signature.key, config.compile_key())
+        key = (signature.key, config.get("compiler"), config.compile_key())
         compiled = self._cache.get(key)
         if compiled is None:
             with self._lock:
@@ -186,8 +199,8 @@ class Defn:
         """What changed since the last compile of this function."""
         if self._last_key is None:
             return "first call"
-        (structure, static, avals, weak), options = key
-        (old_structure, old_static, old_avals, old_weak), old_options = self._last_key
+        (structure, static, avals, weak), compiler, options = key
+        (old_structure, old_static, old_avals, old_weak), old_compiler, old_options = self._last_key
         if structure != old_structure:
             return "the structure of the arguments changed"
         changes = [f"{n}: {a} -> {b}" for n, a, b in zip(self._leaf_names(structure), old_avals, avals, strict=True)
@@ -195,8 +208,8 @@ class Defn:
         changes += [f"{n}={v!r}" for n, v in static if (n, v) not in old_static]
         if weak != old_weak:
             changes.append("a Python scalar took the place of a tensor, or the other way round")
-        if options != old_options:
-            changes.append("options: " + ", ".join(f"{k}={v}" for k, v in options if (k, v) not in old_options))
+        if (compiler, options) != (old_compiler, old_options):
+            changes.append("other options are in force")
         return "; ".join(changes) or "a new signature"
 
     def _compile(self, signature: Signature, reason: str) -> execution.Compiled:

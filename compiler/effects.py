@@ -33,7 +33,7 @@ class CallSite:
 
     def call(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Call the function in force for this name; what it returns is ignored."""
-        function = _hooks.get().get(self.name, self.function)
+        function: Callable[[Any], Any] = _hooks.get().get(self.name, self.function)
         function(tree.unflatten(self.structure, list(arrays)))
         return []
 

@@ -12,7 +12,7 @@ import numpy as np
 from phalanx.compiler import config
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import tree
-from phalanx.dialects.aval import Aval
+from phalanx.dialects.aval import Aval, aval_of
 from phalanx.dialects.errors import ArgumentError, DeviceError, TraceError
 from phalanx.runtime.backends import Backend, ResultType, get_backend
 from phalanx.runtime.signature import Argument, Signature
@@ -50,6 +50,8 @@ class Compiled:
         if flattened.structure != self.structure:
             raise TraceError(f"{self.traced.name}: the arguments have another structure than it was compiled for, "
                              f"got {flattened.structure}, expected {self.structure}")
+        avals = [leaf if isinstance(leaf, Tensor) else aval_of(leaf) for leaf in flattened.leaves]
+        self.signature.bind(avals + self.traced.hidden)
         return self.run(flattened.leaves)
 
     def run(self, leaves: Sequence[Any]) -> Any:
@@ -57,12 +59,13 @@ class Compiled:
         backend = backend_of(leaves, self.traced.name)
         tensors = [leaf if isinstance(leaf, Tensor) else _argument(leaf, aval, backend)
                    for leaf, aval in zip(leaves, self.traced.inputs, strict=True)]
-        names = self.signature.bind(tensors + self.traced.hidden)
         storages = [t.storage for t in tensors] + [_moved(t, backend) for t in self.traced.hidden]
         results = self.runner(backend, storages)
-        sizes = dict(zip(self.signature.dims, names, strict=True))
-        found = [Tensor(s, a if a.is_static else a.bind(sizes), backend)
-                 for s, a in zip(results, self.traced.outputs, strict=True)]
+        outputs = self.traced.outputs
+        if self.signature.dims:
+            sizes = dict(zip(self.signature.dims, self.signature.bind(tensors + self.traced.hidden), strict=True))
+            outputs = [a if a.is_static else a.bind(sizes) for a in outputs]
+        found = [Tensor(s, a, backend) for s, a in zip(results, outputs, strict=True)]
         return tree.unflatten(self.traced.out_tree, found)
 
 
