@@ -151,9 +151,12 @@ def _align(indices: Sequence[Any], batched: Sequence[bool], lead: int) -> list[A
 
 def _index_cases() -> list[tuple[tuple[int, ...], list[HostArray], Axes]]:
     """Shapes, indices (repeated and out of range ones among them) and axes for sample inputs."""
-    i = lambda *values: np.array(values, np.int32)
+
+    def i(*values: int) -> HostArray:
+        return np.array(values, np.int32)
+
     return [
-        ((5,), [i(0, 4, 4, 2)], (0,)), ((5,), [i(-3, 9, 1)], (0,)), ((5,), [np.int32(3).reshape(())], (0,)),
+        ((5,), [i(0, 4, 4, 2)], (0,)), ((5,), [i(-3, 9, 1)], (0,)), ((5,), [np.asarray(3, np.int32)], (0,)),
         ((3, 4), [i(2, 0)], (0,)), ((3, 4), [i(1, 3, 1)], (1,)), ((3, 4), [i(0, 2, 0), i(1, 3, 1)], (0, 1)),
         ((3, 4), [i(0, 2).reshape(2, 1), i(1, 3, 0)], (0, 1)), ((2, 3, 4), [i(1, 0), i(3, 3)], (0, 2)),
         ((2, 3, 2, 2), [i(2, 0, 1).reshape(3, 1)], (1,)), ((3, 2), [np.zeros((0,), np.int64)], (0,)),
@@ -231,10 +234,14 @@ class scatter(Indexing):
         for number, (shape, indices, axes) in enumerate(_index_cases()):
             avals = [Aval(i.shape, int32) for i in indices]
             window = _selection_shape(cls.name, Aval(shape, dtype), avals, axes)
-            values = [sample_values(dtype, s, (-3.0, 3.0), n) for n, s in enumerate((shape, window))]
+            values = [sample_values(dtype, _static(s), (-3.0, 3.0), n) for n, s in enumerate((shape, window))]
             combines = ("set", "min", "max") if dtype.is_bool else COMBINES
             found += [([*values, *indices], {"axes": axes, "combine": c, "mode": MODES[number % 2]}) for c in combines]
         return found
+
+
+def _static(shape: Shape) -> tuple[int, ...]:
+    return tuple(s.__index__() for s in shape)
 
 
 def combine_scalars(s: Any, combine: str, old: Any, new: Any, dtype: DType) -> Any:

@@ -388,8 +388,13 @@ def atleast_3d(*tensors: Any) -> Any:
     >>> px.atleast_3d(px.asarray([1.0, 2.0])).shape
     (1, 2, 1)
     """
-    forms = {0: lambda s: (1, 1, 1), 1: lambda s: (1, s[0], 1), 2: lambda s: (*s, 1)}
-    return _at_least(tensors, lambda s: forms[len(s)](s) if len(s) < 3 else s)
+    return _at_least(tensors, _three_axes)
+
+
+def _three_axes(shape: Shape) -> Shape:
+    if len(shape) > 2:
+        return shape
+    return (*shape, 1) if len(shape) == 2 else (1, *(shape or (1,)), 1)
 
 
 @composite

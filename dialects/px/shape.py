@@ -383,7 +383,8 @@ class concatenate(Movement):
         position: Size = 0
         parts = []
         for part in tensors:
-            start, limit = [0] * part.ndim, list(ct.shape)
+            start: list[Size] = [0] * part.ndim
+            limit: list[Size] = list(ct.shape)
             start[axis], limit[axis] = position, position + part.shape[axis]
             parts.append(emit(lookup("slice"), [ct], {
                 "start": tuple(start), "limit": tuple(limit), "strides": (1,) * part.ndim}))

@@ -223,7 +223,7 @@ class dynamic_slice(Movement):
         cases: list[tuple[tuple[int, ...], Ints, Ints]] = [
             ((), (), ()), ((5,), (1,), (3,)), ((5,), (4,), (3,)), ((5,), (-2,), (5,)), ((3, 4), (1, 2), (2, 2)),
             ((2, 3, 2, 3), (0, 1, 1, 0), (2, 1, 1, 3)), ((0, 3), (0, 1), (0, 2))]
-        return [([*cls.data_samples(dtype, shape), *(np.int32(s).reshape(()) for s in starts)], {"sizes": sizes})
+        return [([*cls.data_samples(dtype, shape), *(np.asarray(s, np.int32) for s in starts)], {"sizes": sizes})
                 for shape, starts, sizes in cases]
 
 
@@ -285,7 +285,7 @@ class dynamic_update_slice(Movement):
         cases: list[tuple[tuple[int, ...], tuple[int, ...], Ints]] = [
             ((), (), ()), ((5,), (3,), (1,)), ((5,), (3,), (4,)), ((5,), (2,), (-1,)), ((3, 4), (2, 2), (1, 2)),
             ((2, 3, 2, 3), (1, 2, 2, 1), (1, 0, 0, 2)), ((3, 4), (0, 4), (0, 0))]
-        return [([*cls.data_samples(dtype, shape, window), *(np.int32(s).reshape(()) for s in starts)], {})
+        return [([*cls.data_samples(dtype, shape, window), *(np.asarray(s, np.int32) for s in starts)], {})
                 for shape, window, starts in cases]
 
 

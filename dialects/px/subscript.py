@@ -179,9 +179,9 @@ def _range(item: slice, axis: int, size: Size) -> _Range:
     if step == 0:
         raise ShapeError(f"index: a step cannot be 0, axis {axis}")
     if isinstance(size, int) and not isinstance(item.start, Dim) and not isinstance(item.stop, Dim):
-        start, stop, step = item.indices(size)
-        count = len(range(start, stop, step))
-        return _Range(axis, start if count else 0, count, step, whole=step == 1 and count == size)
+        positions = range(*item.indices(size))
+        whole = step == 1 and len(positions) == size
+        return _Range(axis, positions.start if positions else 0, len(positions), step, whole)
     if step < 0:
         if item.start is not None or item.stop is not None:
             raise TraceError(f"index: a negative step with bounds needs a fixed size, got {size} for axis {axis}",

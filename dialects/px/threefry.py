@@ -50,7 +50,7 @@ class threefry2x32(Elementwise):
     count1: Operand[UInt32]
 
     @classmethod
-    def infer(cls, avals: Sequence[Aval], attrs: dict[str, Any]) -> tuple[Aval, Aval]:
+    def infer(cls, avals: Sequence[Aval], attrs: dict[str, Any]) -> Any:
         words = Aval(broadcast_shapes(cls.name, *[a.shape for a in avals]), uint32)
         return words, words
 
