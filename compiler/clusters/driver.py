@@ -130,14 +130,14 @@ class Driver:
             extents: tuple[Size, ...] = (sizes.product(view.sizes),)
             view, strides = View(extents, (1,), view.offset), (1,)
         self.copies.append(ir.Location.current)
-        self._strided_copy(tensor, view, place, strides)
+        self._strided_copy(tensor, view, Place(place.buffer, strides, place.offset))
 
-    def _strided_copy(self, tensor: Tensor, view: View, place: Place, strides: tuple[Size, ...]) -> None:
+    def _strided_copy(self, tensor: Tensor, view: View, place: Place) -> None:
         block = tensor.block
         node = Node("elementwise", _Located(ir.Location.current), block, 0)
         set_copy_domain(node, view.sizes)
         node.operands = [Operand(0, tensor, Access(view.offset, view.strides).keep(node.kept))]
-        result = Tensor(view.sizes, tensor.element, block, node, strides=strides, role="full")
+        result = Tensor(view.sizes, tensor.element, block, node, strides=place.strides, role="full")
         node.outputs.append(result)
         set_store(result)
         cluster = Cluster(-1, "copy", block, node.domain, nodes=[node])

@@ -1,4 +1,7 @@
-"""What the clusters stage knows about a function while it works: tensors, buffers, nodes, clusters."""
+"""What the clusters stage knows about a function while it works: tensors, buffers, nodes, clusters.
+
+These form one cyclic graph, so they compare by identity and have no generated `repr`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from phalanx.compiler.clusters.view import Access, View
 BYTES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "bf16": 2, "f32": 4, "f64": 8, "index": 8}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Buffer:
     """A piece of memory: an argument, a result, a constant, a slot of the arena, or a loop-carried pointer."""
 
@@ -23,7 +26,7 @@ class Buffer:
     shared: bool = False  # holds more than one tensor during its life (never reused in place on death)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Place:
     """Where a tensor lives: a buffer, an offset in elements, strides in elements."""
 
@@ -32,7 +35,7 @@ class Place:
     offset: Size = 0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Tensor:
     """One tensor value that owns storage; every view of it is a `Ref`."""
 
@@ -82,7 +85,7 @@ class Tensor:
         return self.node.cluster if self.node is not None else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ref:
     """A tensor seen through a view."""
 
@@ -113,7 +116,7 @@ class Empty:
     element: Any
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Operand:
     """One input of a loop nest: a tensor with an access, or a scalar that replaces a constant tensor."""
 
@@ -123,7 +126,7 @@ class Operand:
     scalar: Any = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Node:
     """One step of a block.
 
@@ -160,7 +163,7 @@ class Node:
         return tuple(d for d in range(len(self.domain)) if d not in self.reduced)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Cluster:
     """Nodes that become one function, or a single node of another kind."""
 
@@ -181,7 +184,7 @@ class Cluster:
         return self.kind in ("elementwise", "reduction", "contraction")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Carry:
     """A loop-carried value: a tensor, or a scalar that stays one."""
 
@@ -195,7 +198,7 @@ class Carry:
     places: tuple[Place, ...] = ()  # ping-pong: initial value, first and second target
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Control:
     """An scf op: its blocks and what flows through them."""
 
@@ -213,7 +216,7 @@ class Control:
     decided: bool = False
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Insert:
     """`tensor.insert_slice`: the source, what it is inserted into, and the region as a view of the result."""
 
@@ -225,7 +228,7 @@ class Insert:
     copy_into: bool = True
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Opaque:
     """A scalar loop nest kept as one function; `inits[k]` is updated in place and becomes output k."""
 
@@ -234,7 +237,7 @@ class Opaque:
     scalars: list[Any]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class HostCall:
     """A call of the host: operands and results contiguous."""
 
@@ -243,7 +246,7 @@ class HostCall:
     calls_host: bool = True
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Load:
     """`tensor.extract` in the driver."""
 
@@ -251,7 +254,7 @@ class Load:
     offset: Size
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Block:
     """The steps of one MLIR block."""
 

@@ -128,8 +128,8 @@ class Text:
         out = self.fill([*a.shape[:-1], b.shape[-1]], "0.0", a.element)
         maps = [", ".join([*lead, *pair]) for pair in ((i, k), (k, j), (i, j))]
         body = [
-            f"%m = arith.mulf %x0, %x1 : {a.element}",
-            f"%r = arith.addf %o0, %m : {a.element}",
+            f"%p = arith.mulf %x0, %x1 : {a.element}",
+            f"%r = arith.addf %o0, %p : {a.element}",
             f"linalg.yield %r : {a.element}",
         ]
         kinds = "p" * (batch + 2) + "r"

@@ -87,7 +87,7 @@ class Compiled:
         signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))
         self._callback = signature(lambda site, buffers: self.host(site, buffers))
         symbols = {"px_host_call": ctypes.cast(self._callback, ctypes.c_void_p).value or 0}
-        self.loaded = load(artifact.    """What a targetproduces, symbols if "px_host_call" in artifact.undefined else {})
+        self.loaded = load(artifact.object, symbols if "px_host_call" in artifact.undefined else {})
         self.entry = self.loaded.function("px_entry", ctypes.c_int32, *[ctypes.c_void_p] * 3)
         self.arena_bytes = self.loaded.function("px_arena_bytes", ctypes.c_int64, ctypes.c_void_p)
 
