@@ -27,6 +27,12 @@ from phalanx.dialects.types import tensor_type
 # NumPy arrays up to this many elements become constants of the IR; larger ones are hidden arguments.
 SMALL_CONSTANT = 16
 
+# How many ops share one look at the user's line in the search for unrolled loops.
+UNROLL_SAMPLE = 16
+
+# A line that made this many ops is in a loop.
+REPEATED = 64
+
 
 class Scope:
     """A block being filled. Tracers made in it are usable in it and in scopes inside it, while it is open."""
@@ -64,8 +70,9 @@ class Trace:
         self._types: dict[tuple[Any, ...], ir.Type] = {}
         self.call_sites: list[Any] = []
         self.op_count = 0
+        self._unroll_limit: int = config.get("unroll_warning")
         self._lines: Counter[tuple[str, int]] = Counter()
-        self._warned: set[tuple[str, int]] = set()
+        self._warned = False
         self._holders: list[ir.Operation] = []
         self._retired: list[ir.Operation] = []
         #: aval of every tensor value made here, for transformations that walk the IR
@@ -179,18 +186,20 @@ class Trace:
 
     def _count(self) -> None:
         self.op_count += 1
-        limit = config.get("unroll_warning")
-        if not limit or self.op_count < limit or self.locations.override is not None:
+        limit = self._unroll_limit
+        # Looking up the line costs more than the op: sample it, one op in 16.
+        if not limit or self.op_count % UNROLL_SAMPLE or self.locations.override is not None:
             return
         position = user_position()
         if position is None:
             return
         name, file, (line, *_rest) = position
-        self._lines[file, line] += 1
-        if self._lines[file, line] >= limit and (file, line) not in self._warned:
-            self._warned.add((file, line))
+        self._lines[file, line] += UNROLL_SAMPLE
+        if self.op_count >= limit and self._lines[file, line] >= REPEATED and not self._warned:
+            self._warned = True
             warnings.warn(
-                f"{file}:{line}: this line of {name} has made {limit} ops and goes on: a Python loop is being unrolled. "
+                f"{file}:{line}: {self.op_count} ops so far, and this line of {name} has made "
+                f"{self._lines[file, line]} of them: a Python loop is being unrolled. "
                 "Use px.fori_loop(lo, hi, body, init), px.scan(f, init, xs) or px.while_loop(cond, body, init).",
                 category=UnrollWarning, stacklevel=2)
 

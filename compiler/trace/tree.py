@@ -66,12 +66,11 @@ def register_dataclass(cls: type[Any] | None = None, /, *, static: Sequence[str]
         if unknown:
             raise ArgumentError(f"register_dataclass: {cls.__name__} has no field {unknown[0]!r}",
                                 hint=f"it has {', '.join(fields)}")
-        dynamic = [f for f in fields if f not in static]
+        dynamic = tuple(f for f in fields if f not in static)
 
-        def pack(value: Any) -> tuple[list[Any], tuple[Any, ...], list[Any]]:
+        def pack(value: Any) -> tuple[list[Any], tuple[Any, ...], tuple[str, ...]]:
             children = [getattr(value, f) for f in dynamic]
-            return children, tuple(getattr(value, f) for f in static), [optree.GetAttrEntry(f, cls, optree.PyTreeKind.CUSTOM)
-                                                                       for f in dynamic]
+            return children, tuple(getattr(value, f) for f in static), dynamic
 
         def unpack(kept: tuple[Any, ...], children: Sequence[Any]) -> Any:
             return cls(**dict(zip(dynamic, children, strict=True)), **dict(zip(static, kept, strict=True)))
