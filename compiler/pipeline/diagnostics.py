@@ -29,6 +29,7 @@ from typing import Any
 from phalanx.compiler import config
 from phalanx.dialects.errors import CompileError, PhalanxError, install_formatter
 
+
 def _own_folders(package: Path) -> Iterator[Path]:
     """The package and its layers, as imported and as they lie on disk."""
     for folder in (package, *(package / layer for layer in ("compiler", "dialects", "runtime"))):

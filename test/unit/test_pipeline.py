@@ -227,8 +227,12 @@ SMALL = (
 
 def test_stages_run_in_order_from_and_to_a_name(module):
     seen = []
-    stages.run_stages(module, SMALL, last="first", after_stage=lambda name, m: seen.append((name, count_operations(m))))
-    stages.run_stages(module, SMALL, first="second", after_stage=lambda name, m: seen.append((name, count_operations(m))))
+
+    def note(name: str, module: ir.Module) -> None:
+        seen.append((name, count_operations(module)))
+
+    stages.run_stages(module, SMALL, last="first", after_stage=note)
+    stages.run_stages(module, SMALL, first="second", after_stage=note)
     assert seen == [("first", 2), ("second", 2), ("third", 2)]
     with pytest.raises(CompileError, match=r"no stage 'secnd'\nhint: did you mean second\?"):
         stages.run_stages(module, SMALL, last="secnd")
