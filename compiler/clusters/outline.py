@@ -390,7 +390,8 @@ def opaque_function(
         for (value, ref), pointer in zip(inputs, body.ins, strict=True):
             mapping[value] = build.to_tensor(_typed_view(body, pointer, ref, value.type))
         views = []
-        carried = list(node.op.operands)[3:]
+        positions = [k for k, v in enumerate(node.op.operands) if k >= 3 and isinstance(v.type, ir.RankedTensorType)]
+        carried = [node.op.operands[k] for k in positions]
         for value, ref, pointer in zip(carried, inits, body.outs, strict=True):
             views.append(_typed_view(body, pointer, ref, value.type))
         starts = [build.to_tensor(view, writable=True) for view in views]
@@ -398,11 +399,11 @@ def opaque_function(
             mapping[value] = body.scalar(value)
         nest = node.op.clone()
         build.remap(nest, mapping)
-        for k, start in enumerate(starts):
-            nest.operands[3 + k] = start
+        for k, start in zip(positions, starts, strict=True):
+            nest.operands[k] = start
         del nest.attributes["px.opaque"]
-        for result, view in zip(nest.results, views, strict=True):
-            build.materialise(result, view)
+        for k, view in zip(positions, views, strict=True):
+            build.materialise(nest.results[k - 3], view)
     with node.location:
         body.close({}, range(len(inits)))
     return outliner.finish(body, "opaque", node.location), body.scalars

@@ -11,6 +11,7 @@ from phalanx.compiler.clusters import sizes
 from phalanx.compiler.clusters.model import Block, Carry, Control, Node, Opaque, Ref, Tensor
 from phalanx.compiler.clusters.read_nests import outside_values
 from phalanx.compiler.clusters.sizes import Size
+from phalanx.dialects.errors import CompileError
 
 if TYPE_CHECKING:
     from phalanx.compiler.clusters.read import Reader
@@ -173,11 +174,16 @@ def read_if(reader: Reader, op: Any, block: Block) -> None:
 
 
 def _read_opaque(reader: Reader, op: Any, block: Block) -> None:
-    inits = [reader.contiguous(value, block, op) for value in list(op.operands)[3:]]
+    carried = list(op.operands)[3:]
+    for value, result in zip(carried, op.results, strict=True):
+        if not _is_tensor(value) and next(iter(result.uses), None) is not None:
+            raise CompileError(f"{op.name}: a scalar leaves an opaque loop", location=str(op.location))
+    inits = [reader.contiguous(value, block, op) for value in carried if _is_tensor(value)]
     body = op.regions[0].blocks[0]
     captured: list[tuple[Any, Ref]] = []
     scalars: list[Any] = []
     used: dict[Any, None] = dict.fromkeys(list(op.operands)[:3])
+    used.update(dict.fromkeys(value for value in carried if not _is_tensor(value)))
     used.update(dict.fromkeys(outside_values(body, set(body.arguments))))
     for value in used:
         if _is_tensor(value):
@@ -190,7 +196,7 @@ def _read_opaque(reader: Reader, op: Any, block: Block) -> None:
         reader.need(node, value)
     for ref in (*inits, *(ref for _, ref in node.captured)):
         reader.use(node, ref)
-    for value, ref in zip(op.results, inits, strict=True):
+    for value, ref in zip(filter(_is_tensor, op.results), inits, strict=True):
         tensor = reader.new_tensor(node, ref.view.sizes, ref.tensor.element)
         reader.entries[value] = Ref(tensor, tensor.view)
 
