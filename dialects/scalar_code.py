@@ -179,6 +179,29 @@ def next_after(s: Any, x: Value, y: Value) -> Value:
     return s.select(s.is_nan(wide_x), x, s.select(s.is_nan(wide_y), y, found))
 
 
+def convert(s: Any, x: Value) -> Value:
+    """A value of `s.dtype` in the compute type of `s.result`."""
+    found = s.convert(x, s.dtype, s.result)
+    if s.dtype is dtypes.float64 and s.result.is_float and s.result.bits == 16:
+        return _round_to_odd(s, x, found)
+    return found
+
+
+def _round_to_odd(s: Any, x: Value, rounded: Value) -> Value:
+    """A float32 of a float64 whose later rounding to 16 bits is right: inexact ones end in an odd bit.
+
+    S. Boldo, G. Melquiond, "Emulation of a FMA and correctly rounded sums" (IEEE TC 57, 2008), section 3.
+    """
+    back = s.convert(rounded, dtypes.float32, dtypes.float64)
+    bits = s.bitcast(rounded, dtypes.int32)
+    one = s.like(1, bits)
+    even = s.cmpi("eq", s.arith("andi", bits, one), s.like(0, bits))
+    beyond = s.cmpf("ogt", s.math("absf", back), s.math("absf", x))
+    odd = s.select(beyond, s.arith("subi", bits, one), s.arith("addi", bits, one))
+    moves = s.arith("andi", even, s.cmpf("one", back, x))
+    return s.bitcast(s.select(moves, odd, bits), dtypes.float32)
+
+
 # M. Giles, "Approximating the erfinv function" (GPU Computing Gems, 2011): coefficients, highest power first.
 _ERFINV_64_CENTRE = (
     -3.6444120640178196996e-21, -1.685059138182016589e-19, 1.2858480715256400167e-18, 1.115787767802518096e-17,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from phalanx.dialects import dtypes
+from phalanx.dialects import dtypes, scalar_code
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dtypes import DType, dtype_of
 from phalanx.dialects.errors import DTypeError
@@ -27,7 +27,7 @@ class _Retyping(Elementwise):
 
     @classmethod
     def result_dtype(cls, operand: DType, attrs: dict[str, Any]) -> DType:
-        return attrs["dtype"]  # type: ignore[no-any-return]
+        return attrs["dtype"]
 
 
 @op
@@ -43,7 +43,7 @@ class convert(_Retyping):
     x: Operand[AnyType]
     domain = (-300.0, 300.0)
     eval = lambda xp, x, dtype: xp.astype(x, dtype)
-    scalar = lambda s, x: s.convert(x, s.dtype, s.result)
+    scalar = scalar_code.convert
 
     @staticmethod
     def vjp(ct: Any, out: Any, x: Any, *, dtype: DType) -> tuple[Any]:

@@ -115,8 +115,8 @@ class iota(Creation):
     """
 
     shape: Attr[Sizes]
-    axis: Attr[int | None] = None  # type: ignore[assignment]
-    dtype: Attr[DType] = dtypes.DEFAULT_INT  # type: ignore[assignment]
+    axis: Attr[int | None] = None
+    dtype: Attr[DType] = dtypes.DEFAULT_INT
     vjp = not_differentiable("iota has no operand")
 
     @classmethod
@@ -172,7 +172,7 @@ class dim_size(Creation):
     """
 
     size: Attr[Sizes]
-    dtype: Attr[DType] = dtypes.DEFAULT_INT  # type: ignore[assignment]
+    dtype: Attr[DType] = dtypes.DEFAULT_INT
     vjp = not_differentiable("a size has no operand")
 
     @classmethod

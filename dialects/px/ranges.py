@@ -269,7 +269,8 @@ def make_diagonal(x: Any, /, *, offset: int = 0) -> Any:
     *lead, size = x.shape
     before, after = max(-offset, 0), max(offset, 0)
     # One place of each row is not zero: spread over the columns, then kept on the diagonal only.
-    column = pad(reshape(x, (*lead, size, 1)), zeros((), dtype=x.dtype), [*[(0, 0)] * len(lead), (before, after), (0, 0)])
+    config = [*[(0, 0)] * len(lead), (before, after), (0, 0)]
+    column = pad(reshape(x, (*lead, size, 1)), zeros((), dtype=x.dtype), config)
     row, place = _offset_positions(size + abs(offset), size + abs(offset), offset)
     return select(equal(row, place), column, zeros((), dtype=x.dtype))
 

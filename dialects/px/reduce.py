@@ -42,7 +42,7 @@ def _spread(value: Any, x: Any, axes: Axes) -> Any:
 class _Accumulation(Reduction):
     """sum and prod: a result dtype may be asked for; by default narrow integers widen to 32 bits."""
 
-    dtype: Attr[DType | None] = None  # type: ignore[assignment]
+    dtype: Attr[DType | None] = None
 
     @classmethod
     def prepare(cls, x: Any, /, axis: Any = None, *, dtype: Any = None,
@@ -285,7 +285,7 @@ class all_(_Quantifier):
 class _ExtremeIndex(Reduction):
     """argmax and argmin over one axis, or over all axes of `axes` in row-major order."""
 
-    dtype: Attr[DType] = dtypes.DEFAULT_INT  # type: ignore[assignment]
+    dtype: Attr[DType] = dtypes.DEFAULT_INT
     empty_ok = False
     vjp = not_differentiable("an index is not a smooth function of the elements")
     #: the relation by which a new element replaces the best so far
@@ -302,7 +302,7 @@ class _ExtremeIndex(Reduction):
 
     @classmethod
     def result_dtype(cls, operand: DType, attrs: dict[str, Any]) -> DType:
-        return attrs["dtype"]  # type: ignore[no-any-return]
+        return attrs["dtype"]
 
     @classmethod
     def combine(cls, s: Any, best: tuple[Any, Any], found: tuple[Any, Any]) -> list[Any]:
