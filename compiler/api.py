@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from phalanx.compiler import config, execution
+from phalanx.compiler.boundary import for_user
 from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
@@ -82,10 +83,13 @@ class Defn:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if state.current() is not None:
             return self.function(*args, **kwargs)
-        with config.call_options(self.options) if self.options else _nothing:
-            signature = self._flatten(args, kwargs)
-            compiled = self._lookup(signature)
-            return compiled.run(signature.leaves)
+        try:
+            with config.call_options(self.options) if self.options else _nothing:
+                signature = self._flatten(args, kwargs)
+                compiled = self._lookup(signature)
+                return compiled.run(signature.leaves)
+        except PhalanxError as error:
+            raise for_user(error)
 
     # Signatures.
     def _check_names(self) -> None:

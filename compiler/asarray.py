@@ -71,6 +71,8 @@ def _no_sharing(copy: bool | None, reason: str) -> None:
 
 def _array_of(obj: Any, dtype: DType | None, copy: bool | None) -> np.ndarray[Any, Any]:
     """`obj` as a NumPy array of `dtype`, or of the dtype its elements ask for."""
+    if isinstance(obj, (complex, np.complexfloating)) or getattr(getattr(obj, "dtype", None), "kind", "") == "c":
+        raise DTypeError("asarray: complex numbers are not supported", hint="pass the real and imaginary parts apart")
     if dtype is None or isinstance(obj, (np.ndarray, np.generic)):
         array = numpy_of(obj)
         if copy is False and array is not obj:

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from phalanx.compiler import eager
+from phalanx.compiler import config, eager
+from phalanx.compiler.boundary import for_user
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state
-from phalanx.compiler.trace.locations import user_location_text
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.dialects import dtypes
+from phalanx.dialects.aval import numpy_of
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import DTypeError, PhalanxError, TraceError
 from phalanx.dialects.kinds import install_emitter
 from phalanx.dialects.opdef import Op, install_dispatcher, lookup
+from phalanx.runtime.backends import Backend, get_backend
 
 
 def call(op: type[Op], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`op(*args, **kwargs)` as users write it."""
     try:
-        operands, attrs = op.prepare(*args, **kwargs)
+        if kwargs or len(args) != _plain_operands(op):
+            operands, attrs = op.prepare(*args, **kwargs)
+        else:
+            operands, attrs = list(args), {}
         return apply(op, promote(op, operands), attrs)
     except PhalanxError as error:
-        if error.location is None:
-            error.location = user_location_text()
-        raise
+        raise for_user(error)
+
+
+@functools.cache
+def _plain_operands(op: type[Op]) -> int:
+    """How many operands a call has that needs no preparation; -1 for ops with attributes or a signature of their own."""
+    plain = op.prepare.__func__ is Op.prepare.__func__  # type: ignore[attr-defined]
+    return len(op.operands) if plain and not op.attributes and not any(f.variadic for f in op.operands) else -1
 
 
 def apply(op: type[Op], operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
@@ -48,23 +59,25 @@ def is_weak(value: Any) -> bool:
     return isinstance(value, (bool, int, float)) and not isinstance(value, np.generic)
 
 
-def as_value(value: Any, who: str) -> Any:
-    """A Tensor, Tracer or Python scalar; other array-likes become Tensors."""
+def as_value(value: Any, who: str, backend: Backend | None = None) -> Any:
+    """A Tensor, Tracer or Python scalar; other array-likes become Tensors, on `backend` or the one in force."""
     if isinstance(value, (Tensor, Tracer)) or is_weak(value):
         return value
     if isinstance(value, complex):
         raise DTypeError(f"{who}: complex numbers are not supported", hint="pass the real and imaginary parts apart")
     if callable(value) and not hasattr(value, "__array__") and not hasattr(value, "__dlpack__"):
         raise DTypeError(f"{who}: a {type(value).__name__} is not a tensor", hint="pass the result of calling it")
-    return Tensor.of(value)
+    return Tensor.from_numpy(numpy_of(value), backend)
 
 
 def common_dtype(values: Sequence[Any]) -> DType:
     """The dtype tensors and weak Python scalars meet in."""
     found: DType | None = None
-    weak = [v for v in values if is_weak(v) or getattr(v, "weak", False)]
+    weak: list[Any] = []
     for value in values:
-        if not any(value is w for w in weak):
+        if is_weak(value) or value.weak:
+            weak.append(value)
+        else:
             found = value.dtype if found is None else dtypes.promote(found, value.dtype)
     for value in weak:
         own = dtypes.scalar_dtype(value) if is_weak(value) else value.dtype
@@ -78,7 +91,13 @@ def common_dtype(values: Sequence[Any]) -> DType:
 
 def promote(op: type[Op], operands: Sequence[Any]) -> list[Any]:
     """Bring operands to the dtypes the op wants: a common one, floats, or just tensors."""
-    values = [as_value(o, op.name) for o in operands]
+    first = operands[0] if operands else None
+    if type(first) is Tensor and (not op.floats or first.dtype.is_inexact):
+        dtype = first.dtype
+        if all(type(o) is Tensor and o.dtype is dtype for o in operands):
+            return list(operands)
+    backend = _home(operands)
+    values = [as_value(o, op.name, backend) for o in operands]
     chosen = list(range(len(values))) if op.promotes is True else []
     if isinstance(op.promotes, tuple):
         names = [f.name for f in op.operands]
@@ -88,23 +107,31 @@ def promote(op: type[Op], operands: Sequence[Any]) -> list[Any]:
         if op.floats:
             target = dtypes.to_floating(target)
         for i in chosen:
-            values[i] = cast(values[i], target, op.name)
+            values[i] = cast(values[i], target, op.name, backend)
     for i, value in enumerate(values):
         if is_weak(value):
-            values[i] = cast(value, dtypes.scalar_dtype(value), op.name)
+            values[i] = cast(value, dtypes.scalar_dtype(value), op.name, backend)
     return values
 
 
-def cast(value: Any, dtype: DType, who: str) -> Any:
+def _home(operands: Sequence[Any]) -> Backend | None:
+    """The backend numbers and arrays go to: where the first tensor among the operands is."""
+    for operand in operands:
+        if isinstance(operand, Tensor):
+            return operand.backend
+    return None
+
+
+def cast(value: Any, dtype: DType, who: str, backend: Backend | None = None) -> Any:
     """`value` in `dtype`; a Python scalar must fit."""
     if is_weak(value):
-        return scalar(value, dtype, who)
+        return scalar(value, dtype, who, backend)
     if value.dtype is dtype:
         return value
     return apply(lookup("convert"), [value], {"dtype": dtype})
 
 
-def scalar(value: Any, dtype: DType, who: str) -> Any:
+def scalar(value: Any, dtype: DType, who: str, backend: Backend | None = None) -> Any:
     """A rank-0 tensor of a Python scalar.
 
     Raises DTypeError when an int lies outside the range of an integer dtype.
@@ -117,8 +144,7 @@ def scalar(value: Any, dtype: DType, who: str) -> Any:
     trace = state.current()
     if trace is not None:
         return trace.constant(value, dtype)
-    with np.errstate(over="ignore"):
-        return Tensor.from_numpy(np.asarray(value).astype(dtype.numpy))
+    return eager.number(value, dtype, backend or get_backend(config.get("backend")))
 
 
 install_dispatcher(call)

@@ -13,14 +13,14 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
 from phalanx.compiler import config
 from phalanx.compiler.eager_forms import Form, dynamic_form, static_form
+from phalanx.compiler.recent import Recent
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dims import Dim
 from phalanx.dialects.dtypes import DType
@@ -40,42 +40,7 @@ _MOST_PROGRAMS = 1024
 _MOST_PLANS = 8192
 _QUICK = 1  # the optimisation level of single ops: one loop nest gains nothing from more
 
-T = TypeVar("T")
 Runner = Callable[[Sequence[Buffer]], list[Buffer]]
-
-
-class Recent(Generic[T]):
-    """The most recently used values by key; safe to use from several threads."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._values: OrderedDict[Any, T] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Any) -> T | None:
-        """The value, which counts as used now."""
-        with self._lock:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
-            return value
-
-    def put(self, key: Any, value: T) -> T:
-        """Keep a value; the one used longest ago goes when there are too many."""
-        with self._lock:
-            self._values[key] = value
-            self._values.move_to_end(key)
-            if len(self._values) > self.limit:
-                self._values.popitem(last=False)
-        return value
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._values.clear()
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 class Program:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from phalanx.compiler import config
+from phalanx.compiler.boundary import for_user
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import tree
 from phalanx.dialects.aval import Aval, aval_of
-from phalanx.dialects.errors import ArgumentError, DeviceError, TraceError
+from phalanx.dialects.errors import ArgumentError, DeviceError, PhalanxError, TraceError
 from phalanx.runtime.backends import Backend, ResultType, get_backend
 from phalanx.runtime.signature import Argument, Signature
 
@@ -44,6 +45,13 @@ class Compiled:
         return f"<px.Compiled {self.traced.name}({inputs}) by {self.compiler}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.run(self._leaves(args, kwargs))
+        except PhalanxError as error:
+            raise for_user(error)
+
+    def _leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[Any]:
+        """The flattened arguments of a direct call, checked against the signature."""
         if self.flatten is None:
             raise ArgumentError(f"{self.traced.name}: this executable is called through its defn")
         flattened = self.flatten(args, kwargs)
@@ -52,7 +60,8 @@ class Compiled:
                              f"got {flattened.structure}, expected {self.structure}")
         avals = [leaf if isinstance(leaf, Tensor) else aval_of(leaf) for leaf in flattened.leaves]
         self.signature.bind(avals + self.traced.hidden)
-        return self.run(flattened.leaves)
+        leaves: Sequence[Any] = flattened.leaves
+        return leaves
 
     def run(self, leaves: Sequence[Any]) -> Any:
         """Run on flattened arguments; returns the user's result structure."""

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from phalanx.compiler import dispatch
+from phalanx.compiler.boundary import for_user
 from phalanx.compiler.tensor import Tensor, refuse_assignment
 from phalanx.compiler.trace.tracer import Tracer
+from phalanx.dialects.errors import PhalanxError
 from phalanx.dialects.opdef import COMPOSITES, REGISTRY
 from phalanx.dialects.px.rearrange import matrix_transpose
 from phalanx.dialects.px.shape import transpose
@@ -27,7 +29,10 @@ def _operator(function: Callable[..., Any], *, reflected: bool = False) -> Calla
     def binary(self: Any, other: Any) -> Any:
         if not _is_operand(other):
             return NotImplemented
-        return function(other, self) if reflected else function(self, other)
+        try:
+            return function(other, self) if reflected else function(self, other)
+        except PhalanxError as error:
+            raise for_user(error)
 
     return binary
 
@@ -39,7 +44,10 @@ def _is_operand(value: Any) -> bool:
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return function(self, *args, **kwargs)
+        try:
+            return function(self, *args, **kwargs)
+        except PhalanxError as error:
+            raise for_user(error)
 
     method.__doc__ = function.__doc__
     return method
@@ -52,7 +60,7 @@ def _attach(cls: type[Any], symbol: str | None, method: str | None, function: Ca
     elif symbol in _COMPARE:
         setattr(cls, f"__{_COMPARE[symbol]}__", _operator(function))
     elif symbol in _UNARY:
-        setattr(cls, f"__{_UNARY[symbol]}__", lambda self: function(self))
+        setattr(cls, f"__{_UNARY[symbol]}__", _method(function))
     elif symbol is not None:
         raise ValueError(f"no operator is spelled {symbol!r}")
     if method:

@@ -37,6 +37,8 @@ class Tensor:
 
     __slots__ = ("__weakref__", "_gone", "aval", "backend", "storage")
     __array_priority__ = 1000
+    #: traced Python numbers are weak and take the dtype of what they meet; tensors never are
+    weak = False
 
     def __init__(self, storage: Any, aval: Aval, backend: Backend) -> None:
         self.storage = storage
