@@ -73,6 +73,8 @@ from phalanx.dialects.opdef import COMPOSITES as _COMPOSITES
 from phalanx.dialects.opdef import REGISTRY as _REGISTRY
 from phalanx.runtime.threads import get_threads, set_threads
 
+random = _families.random
+
 __version__ = "0.1.0"
 __array_api_version__ = __array_api_versions__[-1]
 
