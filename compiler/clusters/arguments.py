@@ -80,6 +80,11 @@ def _evaluate(tree: ast.expr, known: dict[str, Size], text: str) -> Size:
                     return sizes.multiply(lhs, rhs)
                 case ast.FloorDiv():
                     return sizes.apply("arith.floordivsi", lhs, rhs)
+                case ast.Mod():
+                    whole = sizes.multiply(sizes.apply("arith.floordivsi", lhs, rhs), rhs)
+                    return sizes.add(lhs, sizes.multiply(-1, whole))
+                case ast.Pow() if isinstance(rhs, int) and rhs >= 0:
+                    return sizes.product([lhs] * rhs)
         case ast.Call(func=ast.Name(id=("max" | "min") as name), args=[left, right]):
             return sizes.apply(f"arith.{name}si", _evaluate(left, known, text), _evaluate(right, known, text))
     raise CompileError(f"main: {text!r} is not a size over {sorted(known)}")

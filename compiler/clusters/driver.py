@@ -217,6 +217,7 @@ class Driver:
             self.publish(node.outputs[0], values[0])
             return
         mapping = {node.body.arguments[o.argument]: v for o, v in zip(node.operands, values, strict=True)}
+        mapping.update((value, self.scalar(value)) for value in node.scalars)
         inside: set[Any] = set(node.body.arguments)
         for view in node.body.operations:
             op = view.operation

@@ -150,6 +150,7 @@ class Node:
     inits: list[Operand] = field(default_factory=list)  # initial values, reductions and contractions only
     body: Any = None  # ir.Block of the generic, None for a copy
     captured: list[tuple[Any, Ref]] = field(default_factory=list)  # tensors read at random by the body
+    scalars: list[Any] = field(default_factory=list)  # scalars from outside that the body uses
     level: int = 0  # reductions of the same cluster that come before
     # everything else
     payload: Any = None

@@ -347,7 +347,8 @@ class NestFunction:
             self._clone(node, node.body, mapping)
 
     def _clone(self, node: Node, source: Any, mapping: dict[Any, Any]) -> None:
-        self._map_outside(source, mapping, set(source.arguments))
+        for value in node.scalars:
+            mapping[value] = self.body.scalar(value)
         for view in source.operations:
             op = view.operation
             if op.name == "linalg.index":
@@ -360,18 +361,6 @@ class NestFunction:
             return self.body.size(0)
         number = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), node.kept.index(dim))
         return build.create("linalg.index", [self.body.reader.index_type], [], {"dim": number}).result
-
-    def _map_outside(self, source: Any, mapping: dict[Any, Any], inside: set[Any]) -> None:
-        for view in source.operations:
-            op = view.operation
-            for value in op.operands:
-                if value not in inside and value not in mapping:
-                    mapping[value] = self.body.scalar(value)
-            for region in op.regions:
-                for block in region.blocks:
-                    inside.update(block.arguments)
-                    self._map_outside(block, mapping, inside)
-            inside.update(op.results)
 
 
 def opaque_function(

@@ -132,7 +132,8 @@ def read_generic(reader: Reader, op: Any, block: Block) -> None:
     node.domain = tuple(domain[d] for d in kept)
     node.reduced = tuple(i for i, d in enumerate(kept) if reductions[d])
     node.kept = tuple(kept)
-    node.body, node.operands, node.inits, node.captured = body, operands, inits, captured
+    node.body, node.operands, node.inits = body, operands, inits
+    node.captured, node.scalars = captured, scalars
     for ref in refs:
         reader.use(node, ref)
     for _, ref in captured:
