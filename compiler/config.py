@@ -180,7 +180,11 @@ def get(name: str) -> Any:
 
 
 def table() -> Settings:
-    """Every setting with its source, as `px.config()` shows it."""
+    """Every setting with its source, as `px.config()` shows it.
+
+    >>> px.config()["opt_level"].value
+    3
+    """
     return Settings(Setting(knob, *_lookup(knob)) for knob in KNOBS.values())
 
 
@@ -198,8 +202,8 @@ def check(values: Mapping[str, Any]) -> dict[str, Value]:
 def options(**values: Any) -> Iterator[None]:
     """Options for a block.
 
-    >>> with options(compiler="evaluator"):
-    ...     get("compiler")
+    >>> with px.options(compiler="evaluator"):
+    ...     px.config()["compiler"].value
     'evaluator'
     """
     with _scope(values, "with"):
@@ -224,7 +228,12 @@ def _scope(values: Mapping[str, Any], source: str) -> Iterator[None]:
 
 
 def set_default_options(**values: Any) -> dict[str, Any]:
-    """Set options for the whole process; returns the values they had, fit to be passed back."""
+    """Set options for the whole process; returns the values they had, fit to be passed back.
+
+    >>> old = px.set_default_options(compiler="evaluator")
+    >>> px.set_default_options(**old)
+    {'compiler': 'evaluator'}
+    """
     checked = check(values)
     old = {name: get_default(name) for name in checked}
     _defaults.update(checked)
@@ -247,13 +256,23 @@ def reset_defaults() -> None:
 
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Tensors made inside the block live on this backend."""
+    """Tensors made inside the block live on this backend.
+
+    >>> with px.use_backend("numpy"):
+    ...     px.asarray([1.0]).backend
+    <backend numpy>
+    """
     with options(backend=name):
         yield
 
 
 def set_default_backend(name: str) -> str:
-    """Set the backend of the process; returns the old one."""
+    """Set the backend of the process; returns the old one.
+
+    >>> old = px.set_default_backend("numpy")
+    >>> px.set_default_backend(old)
+    'numpy'
+    """
     old: str = set_default_options(backend=name)["backend"]
     return old
 

@@ -120,7 +120,7 @@ _BY_ELEMENT = {d.element: d for d in ALL}
 def dtype_of(value: Any) -> DType:
     """The DType named by a DType, a name (`"float32"`, `"f32"`), a NumPy type or a Python scalar type.
 
-    >>> dtype_of("bf16")
+    >>> px.dtype("bf16")
     px.bfloat16
 
     Raises DTypeError for anything outside the table (complex, strings, objects, ...).

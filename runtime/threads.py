@@ -43,6 +43,8 @@ def set_threads(count: int | None) -> int | None:
     """Set the process-wide number of threads (None: back to the default); return the value set before.
 
     >>> previous = px.set_threads(4)
+    >>> px.set_threads(previous)
+    4
     """
     global _default
     previous = _default
@@ -52,7 +54,11 @@ def set_threads(count: int | None) -> int | None:
 
 
 def get_threads() -> int:
-    """Number of threads native code started from here uses."""
+    """Number of threads native code started from here uses.
+
+    >>> px.get_threads() >= 1
+    True
+    """
     limit = _limit.get()
     if limit is not None:
         return limit

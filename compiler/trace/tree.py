@@ -48,6 +48,7 @@ def map_leaves(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
 def register_dataclass(cls: type[Any] | None = None, /, *, static: Sequence[str] = ()) -> Any:
     """Make a dataclass a container of tensors; `static` fields are part of the structure, not leaves.
 
+    >>> import dataclasses
     >>> @px.register_dataclass(static=("name",))
     ... @dataclasses.dataclass
     ... class Layer:

@@ -66,7 +66,7 @@ class full(Creation):
 
     >>> px.full((2, 2), 7)
     px.Tensor([[7 7]
-     [7 7]], dtype=int32)
+               [7 7]], dtype=int32)
 
     Raises ShapeError when the value is not a scalar.
     """
@@ -109,7 +109,7 @@ class iota(Creation):
 
     >>> px.iota((2, 3), axis=1)
     px.Tensor([[0 1 2]
-     [0 1 2]], dtype=int32)
+               [0 1 2]], dtype=int32)
 
     Raises DTypeError for dtype bool.
     """

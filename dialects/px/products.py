@@ -83,7 +83,7 @@ def dot(lhs: Any, rhs: Any, /) -> Any:
     """NumPy's and Nx's dot: the last axis of `lhs` with the last but one of `rhs`; a product for scalars.
 
     >>> px.dot(px.asarray([1.0, 2.0]), px.asarray([3.0, 4.0]))
-    px.Tensor(11.0, dtype=float32)
+    px.Tensor(11., dtype=float32)
 
     Raises ShapeError when these sizes differ.
     """
@@ -134,7 +134,7 @@ def outer(lhs: Any, rhs: Any, /) -> Any:
 
     >>> px.outer(px.asarray([1.0, 2.0]), px.asarray([3.0, 4.0]))
     px.Tensor([[3. 4.]
-     [6. 8.]], dtype=float32)
+               [6. 8.]], dtype=float32)
     """
     return dot_general(reshape(lhs, (-1,)), reshape(rhs, (-1,)))
 

@@ -175,7 +175,7 @@ def eye(rows: Any, columns: Any = None, /, *, k: int = 0, dtype: Any = dtypes.DE
 
     >>> px.eye(2)
     px.Tensor([[1. 0.]
-     [0. 1.]], dtype=float32)
+               [0. 1.]], dtype=float32)
     """
     row, column = _offset_positions(rows, rows if columns is None else columns, k)
     return astype(equal(row, column), dtype)
@@ -187,7 +187,7 @@ def tri(rows: Any, columns: Any = None, /, *, k: int = 0, dtype: Any = dtypes.DE
 
     >>> px.tri(2, 3)
     px.Tensor([[1. 0. 0.]
-     [1. 1. 0.]], dtype=float32)
+               [1. 1. 0.]], dtype=float32)
     """
     row, column = _offset_positions(rows, rows if columns is None else columns, k)
     return astype(greater_equal(row, column), dtype)
@@ -206,7 +206,7 @@ def tril(x: Any, /, *, k: int = 0) -> Any:
 
     >>> px.tril(px.asarray([[1.0, 2.0], [3.0, 4.0]]))
     px.Tensor([[1. 0.]
-     [3. 4.]], dtype=float32)
+               [3. 4.]], dtype=float32)
 
     Raises ShapeError below rank 2.
     """
@@ -220,7 +220,7 @@ def triu(x: Any, /, *, k: int = 0) -> Any:
 
     >>> px.triu(px.asarray([[1.0, 2.0], [3.0, 4.0]]))
     px.Tensor([[1. 2.]
-     [0. 4.]], dtype=float32)
+               [0. 4.]], dtype=float32)
 
     Raises ShapeError below rank 2.
     """
@@ -264,7 +264,7 @@ def make_diagonal(x: Any, /, *, offset: int = 0) -> Any:
 
     >>> px.make_diagonal(px.asarray([1.0, 2.0]))
     px.Tensor([[1. 0.]
-     [0. 2.]], dtype=float32)
+               [0. 2.]], dtype=float32)
     """
     *lead, size = x.shape
     before, after = max(-offset, 0), max(offset, 0)
@@ -281,7 +281,7 @@ def diag(x: Any, /, *, k: int = 0) -> Any:
 
     >>> px.diag(px.asarray([1.0, 2.0]))
     px.Tensor([[1. 0.]
-     [0. 2.]], dtype=float32)
+               [0. 2.]], dtype=float32)
 
     Raises ShapeError for other ranks.
     """

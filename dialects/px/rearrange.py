@@ -24,7 +24,7 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
 
     >>> px.broadcast_to(px.asarray([1.0, 2.0]), (2, 2))
     px.Tensor([[1. 2.]
-     [1. 2.]], dtype=float32)
+               [1. 2.]], dtype=float32)
     """
     return broadcast(x, shape)
 
@@ -181,7 +181,7 @@ def stack(tensors: Sequence[Any], /, *, axis: int = 0) -> Any:
 
     >>> px.stack([px.asarray([1.0, 2.0]), px.asarray([3.0, 4.0])], axis=1)
     px.Tensor([[1. 3.]
-     [2. 4.]], dtype=float32)
+               [2. 4.]], dtype=float32)
 
     Raises ShapeError when the shapes differ.
     """
@@ -248,7 +248,7 @@ def tile(x: Any, repetitions: int | Sequence[int], /) -> Any:
 
     >>> px.tile(px.asarray([1.0, 2.0]), (2, 2))
     px.Tensor([[1. 2. 1. 2.]
-     [1. 2. 1. 2.]], dtype=float32)
+               [1. 2. 1. 2.]], dtype=float32)
     """
     x = as_tensor(x)
     counts = [int(r) for r in _listed(repetitions)]
@@ -327,7 +327,7 @@ def rot90(x: Any, /, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
 
     >>> px.rot90(px.asarray([[1, 2], [3, 4]]))
     px.Tensor([[2 4]
-     [1 3]], dtype=int32)
+               [1 3]], dtype=int32)
     """
     x = as_tensor(x)
     first, second = (normalize_axis(a, x.ndim, "rot90") for a in axes)

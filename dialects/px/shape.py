@@ -79,7 +79,7 @@ class reshape(Movement):
 
     >>> px.reshape(px.asarray([1.0, 2.0, 3.0, 4.0]), (2, -1))
     px.Tensor([[1. 2.]
-     [3. 4.]], dtype=float32)
+               [3. 4.]], dtype=float32)
 
     Raises ShapeError when the numbers of elements differ.
     """
@@ -204,7 +204,7 @@ class transpose(Movement):
 
     >>> px.transpose(px.asarray([[1.0, 2.0], [3.0, 4.0]]))
     px.Tensor([[1. 3.]
-     [2. 4.]], dtype=float32)
+               [2. 4.]], dtype=float32)
 
     Raises ShapeError when `axes` is not a permutation.
     """
@@ -256,7 +256,7 @@ class broadcast(Movement):
 
     >>> px.broadcast(px.asarray([1.0, 2.0]), (2, 3), axes=(0,))
     px.Tensor([[1. 1. 1.]
-     [2. 2. 2.]], dtype=float32)
+               [2. 2. 2.]], dtype=float32)
 
     Raises ShapeError when a size of `x` is neither 1 nor that of the result.
     """

@@ -43,7 +43,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
 
     >>> px.take_along_axis(px.asarray([[1.0, 2.0], [3.0, 4.0]]), px.asarray([[1], [0]]), axis=1)
     px.Tensor([[2.]
-     [3.]], dtype=float32)
+               [3.]], dtype=float32)
 
     Raises ShapeError when the ranks differ. Indices out of range are clamped.
     """
