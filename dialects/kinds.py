@@ -66,7 +66,7 @@ class Elementwise(Op):
     Ops give `scalar(s, *values)`, the code of one element, with values in compute types.
     """
 
-    promotes = True
+    promotes: ClassVar[bool | tuple[str, ...]] = True
     broadcasts = True
     scalar: ClassVar[Any] = None
     required: ClassVar[dict[str, str]] = {"scalar": "code of one element"}
