@@ -8,6 +8,9 @@ JOBS   ?= 2
 T      ?=
 K      ?=
 
+# Without cached bytecode every process of the tests compiles the whole package again: twice the time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check setup lint types docs docs-check lit unit examples bench clean
 

@@ -24,7 +24,7 @@ config.test_exec_root = os.environ.get("PHALANX_LIT_OUTPUT", str(ROOT / "build" 
 for name in [n for n in os.environ if n.startswith("PHALANX_")]:
     config.environment.pop(name, None)
 config.environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+config.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # half of a start would be compiling
 config.environment["COLUMNS"] = "120"
 
 python = sys.executable
