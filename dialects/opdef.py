@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Sequence
@@ -189,10 +190,16 @@ _FACETS = {
 }
 
 
+@functools.cache
+def _annotations(cls: type[Any]) -> dict[str, Any]:
+    """A class's own annotations, evaluated; once for the kinds that many ops share."""
+    return {} if cls is Op else inspect.get_annotations(cls, eval_str=True)
+
+
 def _fields(cls: type[Op]) -> tuple[list[Field], list[Field], list[str]]:
     hints: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        hints.update(inspect.get_annotations(base, eval_str=True))
+        hints.update(_annotations(base))
     operands: list[Field] = []
     attributes: list[Field] = []
     problems: list[str] = []

@@ -12,7 +12,6 @@ import contextlib
 import contextvars
 import ctypes
 import functools
-import importlib.metadata
 import math
 import os
 import sys
@@ -181,6 +180,8 @@ def _loaded_openmp() -> Path | None:
 
 def _installed_openmp() -> Path | None:
     """The OpenMP runtime of an installed wheel."""
+    import importlib.metadata  # 60 ms that `import phalanx` need not pay
+
     suffix = ".dylib" if sys.platform == "darwin" else ".so"
     wanted = [name + suffix for name in _OPENMP_NAMES]
     for wheel in _OPENMP_WHEELS:
