@@ -118,7 +118,7 @@ def split(key: Any, num: int | Sequence[int] = 2) -> Any:
 
     >>> px.random.split(px.random.key(1701))
     px.Tensor([[  56197195 1801093307]
-     [ 961309823 1704866707]], dtype=uint32)
+               [ 961309823 1704866707]], dtype=uint32)
     """
     return _random_words(_check_key(key), (*normalize_shape(num, "random.split"), 2))
 
@@ -191,6 +191,8 @@ def randint(key: Any, shape: Any = (), low: Any = 0, high: Any = 2, dtype: Any =
     shape = normalize_shape(shape, "random.randint")
     if isinstance(low, int) and isinstance(high, int):
         _check_range(low, high, target)
+        if high - low == 1 << target.bits:  # every value there is
+            return lookup("bitcast")(bits(key, shape, _UNSIGNED[target.bits]), target)
     # Two words per number make the bias of the remainder negligible.
     words = _convert(bits(key, (2, *shape), _UNSIGNED[target.bits]), uint64)
     low, high = _integer(low, target), _integer(high, target)

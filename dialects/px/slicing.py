@@ -54,7 +54,9 @@ class slice_(Movement):
         rank = len(shape)
         first = tuple(normalize_size(s, cls.name) for s in _per_axis(start, rank, cls.name, "start"))
         last = [normalize_size(s, cls.name) for s in _per_axis(limit, rank, cls.name, "limit")]
-        for axis, (end, size) in enumerate(zip(last, shape, strict=True)):
+        for axis, (begin, end, size) in enumerate(zip(first, last, shape, strict=True)):
+            if _is_false(lambda: begin <= end):  # noqa: B023 - called at once
+                raise ShapeError(f"slice: needs 0 <= start <= limit <= size, got {begin}:{end} for axis {axis}")
             if not (isinstance(end, int) and isinstance(size, int)):
                 last[axis] = dims.minimum(end, size)  # what is not known now must not leave the tensor later
         steps = (1,) * rank if strides is None else tuple(int(s) for s in _per_axis(strides, rank, cls.name, "stride"))
@@ -69,7 +71,8 @@ class slice_(Movement):
             if stride < 1:
                 raise ShapeError(f"slice: strides are at least 1, got {stride} for axis {axis}",
                                  hint="x[::-1] or px.flip for the opposite order")
-            if _is_false(lambda: start <= limit) or _is_false(lambda: limit <= size):  # noqa: B023 - called at once
+            # With a stride, an empty slice may end a little before its start: (n - 2) // 2 elements are none for n = 2.
+            if _is_false(lambda: start <= limit + stride - 1) or _is_false(lambda: limit <= size):  # noqa: B023 - called at once
                 raise ShapeError(f"slice: needs 0 <= start <= limit <= size, got {start}:{limit} for axis {axis} "
                                  f"of {aval}")
             shape.append(dims.floor_divide(limit - start + (stride - 1), stride))
