@@ -65,6 +65,7 @@ from phalanx.dialects.errors import (
     DeviceError,
     DTypeError,
     ImmutableError,
+    OutOfRangeError,
     PhalanxError,
     ShapeError,
     TraceError,
