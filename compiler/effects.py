@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from phalanx.dialects.kinds import emit
 from phalanx.dialects.opdef import lookup
 from phalanx.runtime.signature import Argument
 
-_hooks: contextvars.ContextVar[dict[str, Callable[..., Any]]] = contextvars.ContextVar("phalanx_hooks", default={})
+_hooks: contextvars.ContextVar[Mapping[str, Callable[..., Any]]] = contextvars.ContextVar("phalanx_hooks", default=MappingProxyType({}))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import tree
 from phalanx.dialects.aval import Aval, aval_of
 from phalanx.dialects.errors import ArgumentError, DeviceError, PhalanxError, TraceError
-from phalanx.runtime.backends import Backend, ResultType, get_backend
+from phalanx.runtime.backends import REGISTRY, Backend, ResultType, get_backend
 from phalanx.runtime.signature import Argument, Signature
 
 now = time.perf_counter
@@ -70,6 +70,8 @@ class Compiled:
                    for leaf, aval in zip(leaves, self.traced.inputs, strict=True)]
         storages = [t.storage for t in tensors] + [_moved(t, backend) for t in self.traced.hidden]
         results = self.runner(backend, storages)
+        for index in self.donated:
+            tensors[index].mark_donated(self.signature.inputs[index].name, self.traced.name)
         outputs = self.traced.outputs
         if self.signature.dims:
             sizes = dict(zip(self.signature.dims, self.signature.bind(tensors + self.traced.hidden), strict=True))
@@ -86,6 +88,9 @@ def _argument(leaf: Any, aval: Aval, backend: Backend) -> Tensor:
 
 def _moved(tensor: Tensor, backend: Backend) -> Any:
     return tensor.storage if tensor.backend is backend else tensor.backend.transfer(tensor.storage, backend)
+
+
+config.install_check("backend", REGISTRY.check)
 
 
 def backend_of(leaves: Sequence[Any], who: str) -> Backend:

@@ -28,7 +28,7 @@ class _Body:
         with trace.inside(self.block):
             self.results = build([trace.wrap(v, a) for v, a in zip(self.block.arguments, avals, strict=True)])
             trace.operation("func.return", [], [r.value for r in self.results])
-        self.captured = [v for v in _outside(self.block)]
+        self.captured = _outside(self.block)
 
 
 def _outside(block: ir.Block) -> list[ir.Value]:

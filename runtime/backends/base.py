@@ -205,6 +205,10 @@ class Registry:
                     raise DeviceError(f"backend: {name!r} is not available here, {absent}") from absent
             return made
 
+    def check(self, name: str) -> None:
+        """Raise ArgumentError with the nearest names when there is no such backend; loads nothing."""
+        self._factory(name)
+
     def _factory(self, name: str) -> Callable[[], Backend]:
         if name in self._factories:
             return self._factories[name][1]
