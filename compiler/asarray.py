@@ -47,7 +47,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Device | str | None = Non
     if hasattr(obj, "__dlpack__") and not isinstance(obj, (np.ndarray, np.generic)):
         found = from_dlpack(obj, copy=copy if wanted is None else None)
         return found if wanted is None else _from_tensor(found, wanted, None, copy)
-    array = _array_of(obj, wanted, copy)
+    array = _array_of(list(obj) if isinstance(obj, range) else obj, wanted, copy)
     made = backend.asarray(array, copy=copy is not False, device=place)
     return Tensor(made, Aval(tuple(array.shape), dtype_of(array.dtype)), backend)
 

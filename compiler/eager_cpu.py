@@ -3,7 +3,8 @@
 An op that computes is compiled natively in the form `eager_forms.py` finds, so that new shapes rarely compile
 again. An op that only moves bytes (slices, transposes, concatenations) or fills them (ranges, constants) is
 copied by NumPy into a fresh buffer: its sizes are attributes, so every shape would be another compile of some
-100 ms, and NumPy's strided copies run at memory speed as well. `reshape` copies nothing.
+100 ms, and NumPy's strided copies take as long as ours (2000x3000 float32: 2 ms for slices, 3 for reversals, 12 to
+20 for transposes, either way). `reshape` copies nothing.
 
 Options that change code (`opt_level`, `isa`) count as they are when an op is first needed.
 """
@@ -99,6 +100,21 @@ class _Copy:
         return [Buffer.from_numpy(np.asarray(v, r.dtype.numpy)) for v, r in zip(values, self._results, strict=True)]
 
 
+class _Concatenate:
+    """NumPy writes into the buffer itself: a copy of its result would cost as much again."""
+
+    __slots__ = ("_axis", "_result")
+
+    def __init__(self, axis: int, result: Any) -> None:
+        self._axis = axis
+        self._result = result
+
+    def __call__(self, operands: Sequence[Buffer]) -> list[Buffer]:
+        found = Buffer.empty(self._result.shape, self._result.dtype)
+        np.concatenate([o.to_numpy_unshared() for o in operands], axis=self._axis, out=found.writable_view())
+        return [found]
+
+
 class _Reshape:
     """The same memory under another shape."""
 
@@ -152,6 +168,8 @@ def _planned(op: type[Op], operands: Sequence[Buffer], attributes: dict[str, Any
         results = infer(op, avals, attributes)
     if op.name == "reshape":
         return _Reshape(tuple(results[0].shape))
+    if op.name == "concatenate":
+        return _Concatenate(attributes["axis"], results[0])
     if issubclass(op, (Movement, Creation)):
         return _Copy(op, attributes, results)
     shapes = [o.shape for o in operands]

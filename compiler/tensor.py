@@ -246,8 +246,16 @@ class Tensor:
         self._give_up("it was deallocated")
         return True
 
+    def mark_donated(self, argument: str, function: str) -> None:
+        """Say that a call took the memory as `argument`; on backends that keep it, the tensor is gone all the same."""
+        if not self.is_deleted:
+            self._leave(f"argument '{argument}' of '{function}' was donated")
+
     def _give_up(self, reason: str) -> None:
         self.backend.deallocate(self.storage)
+        self._leave(reason)
+
+    def _leave(self, reason: str) -> None:
         self._gone = reason
         del self.storage
 
