@@ -48,7 +48,8 @@ _DECLARED = (
          choices=("mlir", "evaluator")),
     Knob("num_threads", 0, "threads of compiled code; 0: as affinity and cgroup quota allow", minimum=0),
     Knob("isa", "host", "the machine compiled code is for: `host`, `x86-64-v3`, ...", affects_compile=True),
-    Knob("opt_level", 3, "optimisation level of LLVM", affects_compile=True, choices=(0, 1, 2, 3)),
+    Knob("opt_level", 1, "passes of LLVM: 0 none, 1 a short list that vectorises loops, 2 and 3 LLVM's own",
+         affects_compile=True, choices=(0, 1, 2, 3)),
     Knob("fuse", True, "group array operations into shared loop nests; off helps to find a miscompile",
          affects_compile=True),
     Knob("debug", 0, "1 prints one line per compile (function, line, what changed, time per phase); "
@@ -183,7 +184,7 @@ def table() -> Settings:
     """Every setting with its source, as `px.config()` shows it.
 
     >>> px.config()["opt_level"].value
-    3
+    1
     """
     return Settings(Setting(knob, *_lookup(knob)) for knob in KNOBS.values())
 
