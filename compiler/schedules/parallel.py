@@ -84,7 +84,8 @@ def cut_reduced(cluster: Cluster, domain: Domain) -> Cut | None:
         elements *= size
     reductions = [node for node in cluster.nodes if node.is_reduction]
     combinable = all(combines(cluster.writer, node) for node in reductions)
-    chained = any(_reads_reduction(node) and _covers(node, reductions[0]) for node in cluster.nodes)
+    after = _after_reductions(cluster)
+    chained = any(node.is_reduction or _covers(node, reductions[0]) for node in after)
     stores_full = any(
         isinstance(output.source, Value) and _covers(output.source.node, reductions[0]) for output in cluster.outputs
     )
@@ -116,12 +117,17 @@ def _covers(node: Node, reduction: Node) -> bool:
     return not node.is_reduction and len(node.sizes) == len(reduction.sizes)
 
 
-def _reads_reduction(node: Node) -> bool:
-    return any(
-        isinstance(operand.source, Value)
-        and (operand.source.node.is_reduction or _reads_reduction(operand.source.node))
-        for operand in [*node.operands, *node.inits]
-    )
+def _sources(node: Node) -> list[Node]:
+    return [op.source.node for op in [*node.operands, *node.inits] if isinstance(op.source, Value)]
+
+
+def _after_reductions(cluster: Cluster) -> set[Node]:
+    """Nodes that need the result of a reduction."""
+    found: set[Node] = set()
+    for node in cluster.nodes:
+        if any(source.is_reduction or source in found for source in _sources(node)):
+            found.add(node)
+    return found
 
 
 def partial_views(cluster: Cluster, workspace: Workspace) -> list[tuple[Node, View]]:
@@ -152,19 +158,11 @@ def partial_cluster(cluster: Cluster, views: list[tuple[Node, View]], part: str)
         start = cluster.writer.mul(part, view.strides[0])
         target = View(view.pointer, view.element, view.sizes[1:], view.strides[1:], start)
         outputs.append(Output(node.values[0], target, False))
-    live = [node for node in cluster.nodes if node.is_reduction or not _reads_reduction(node)]
-    reductions = [node for node, _ in views]
-    needed = [node for node in live if node in reductions or _feeds(node, reductions, live)]
-    return replace(cluster, nodes=needed, outputs=outputs)
-
-
-def _feeds(node: Node, targets: list[Node], nodes: list[Node]) -> bool:
-    return any(
-        (reader in targets or _feeds(reader, targets, nodes))
-        and any(isinstance(op.source, Value) and op.source.node is node for op in [*reader.operands, *reader.inits])
-        for reader in nodes
-        if reader is not node
-    )
+    needed = {node for node, _ in views}
+    for node in reversed(cluster.nodes):
+        if node in needed:
+            needed.update(_sources(node))
+    return replace(cluster, nodes=[node for node in cluster.nodes if node in needed], outputs=outputs)
 
 
 def combined_cluster(cluster: Cluster, views: list[tuple[Node, View]]) -> Cluster:
@@ -179,8 +177,9 @@ def combined_cluster(cluster: Cluster, views: list[tuple[Node, View]]) -> Cluste
         node.values = [replace(old.values[0], node=node, dims=tuple(range(1, rank)))]
         replaced[old.values[0].key] = node.values[0]
         nodes.append(node)
+    rank = len(views[0][0].sizes)
     for old in cluster.nodes:
-        if not old.is_reduction and (_reads_reduction(old) or len(old.sizes) < len(views[0][0].sizes)):
+        if not old.is_reduction and len(old.sizes) < rank:
             operands = [_redirect(operand, replaced) for operand in old.operands]
             node = replace(old, operands=operands, values=[])
             node.values = [replace(value, node=node) for value in old.values]
