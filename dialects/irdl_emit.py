@@ -46,3 +46,8 @@ def dialect_text() -> str:
     for name in sorted(REGISTRY):
         lines += _operation(REGISTRY[name])
     return "\n".join([*lines, "}", ""])
+
+
+def file_text() -> str:
+    """dialects/px.irdl.mlir, for `mlir-opt --irdl-file`: upstream tools then read and verify px programs."""
+    return f"// Written by `make docs` from the op definitions in dialects/px/; edit those.\n\n{dialect_text()}"

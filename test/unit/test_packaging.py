@@ -84,7 +84,7 @@ def test_the_wheel_holds_every_module_as_a_real_file(wheel):
         for layer in LAYERS for path in (ROOT / layer).rglob("*.py") if "__pycache__" not in path.parts
     }
     assert not wanted - names, "modules missing from the wheel"
-    assert {"phalanx/__init__.py", "phalanx/py.typed"} <= names
+    assert {"phalanx/__init__.py", "phalanx/__init__.pyi", "phalanx/py.typed", "phalanx/dialects/px.irdl.mlir"} <= names
     strangers = [n for n in names if not n.startswith(("phalanx/", "phalanx-"))]
     assert not strangers, "only the package belongs into the wheel"
 
