@@ -89,7 +89,7 @@ class Defn:
                 compiled = self._lookup(signature)
                 return compiled.run(signature.leaves)
         except PhalanxError as error:
-            raise for_user(error)
+            raise for_user(error) from error.__cause__
 
     # Signatures.
     def _check_names(self) -> None:

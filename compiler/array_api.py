@@ -83,7 +83,7 @@ def finfo(type: Any, /) -> FloatLimits:
     dtype = _dtype_from(type)
     if not dtype.is_inexact:
         raise DTypeError(f"finfo: not a floating-point dtype, got {dtype}", hint=f"px.iinfo(px.{dtype})")
-    info: Any = ml_dtypes.finfo(dtype.numpy)
+    info: Any = ml_dtypes.finfo(dtype.numpy)  # type: ignore[no-untyped-call]
     return FloatLimits(dtype.bits, float(info.eps), float(info.max), float(info.min), float(info.smallest_normal), dtype)
 
 

@@ -38,10 +38,9 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Device | str | None = Non
     wanted = None if dtype is None else dtype_of(dtype)
     if isinstance(obj, (Tensor, Tracer)):
         return _from_tensor(obj, wanted, device, copy)
-    if isinstance(obj, (list, tuple)) and any(isinstance(leaf, (Tensor, Tracer)) for leaf in _leaves(obj)):
+    if _holds_tensors(obj):
         _no_sharing(copy, "a list has no memory of its own")
-        leaves = [dispatch.as_value(leaf, "asarray") for leaf in _leaves(obj)]
-        return _stacked(obj, wanted or dispatch.common_dtype(leaves))
+        return _stack_all(obj, wanted)
     backend = get_backend(config.get("backend"))
     place = None if device is None else backend.check_device(parse_device(device))
     if hasattr(obj, "__dlpack__") and not isinstance(obj, (np.ndarray, np.generic)):
@@ -102,8 +101,16 @@ def _leaves(obj: Any, depth: int = 0) -> Iterator[Any]:
         yield from _leaves(entry, depth + 1)
 
 
+def _holds_tensors(obj: Any) -> bool:
+    return isinstance(obj, (list, tuple)) and any(isinstance(leaf, (Tensor, Tracer)) for leaf in _leaves(obj))
+
+
+def _stack_all(obj: Any, dtype: DType | None = None) -> Any:
+    """Nested lists with tensors inside as one tensor, of the dtype they meet in."""
+    return _stacked(obj, dtype or dispatch.common_dtype([dispatch.as_value(leaf, "asarray") for leaf in _leaves(obj)]))
+
+
 def _stacked(obj: Any, dtype: DType) -> Any:
-    """Nested lists with tensors inside as one tensor of `dtype`."""
     if not isinstance(obj, (list, tuple)):
         return dispatch.cast(dispatch.as_value(obj, "asarray"), dtype, "asarray")
     if not obj:
@@ -139,3 +146,6 @@ def from_dlpack(x: Any, /, *, device: Device | str | None = None, copy: bool | N
     array = dlpack.import_array(x, device=device, copy=copy)
     made = backend.asarray(array, copy=copy is not False)
     return Tensor(made, Aval(tuple(array.shape), dtype_of(array.dtype)), backend)
+
+
+dispatch.install_list_reader(lambda value: _stack_all(value) if _holds_tensors(value) else value)

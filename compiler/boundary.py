@@ -9,7 +9,12 @@ from phalanx.dialects.errors import PhalanxError
 
 
 def for_user(error: PhalanxError) -> PhalanxError:
-    """`error` as public functions let it out: `except PhalanxError as error: raise for_user(error)`.
+    """`error` as public functions let it out.
+
+    >>> try:
+    ...     work()
+    ... except PhalanxError as error:
+    ...     raise for_user(error) from error.__cause__
 
     What is left of ours in the traceback is the frame of that function; PHALANX_FULL_TRACEBACK=1 keeps all.
     """

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,20 +24,26 @@ from phalanx.runtime.backends import Backend, get_backend
 def call(op: type[Op], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`op(*args, **kwargs)` as users write it."""
     try:
-        if kwargs or len(args) != _plain_operands(op):
-            operands, attrs = op.prepare(*args, **kwargs)
-        else:
-            operands, attrs = list(args), {}
+        operands, attrs = _split(op, args, kwargs)
         return apply(op, promote(op, operands), attrs)
     except PhalanxError as error:
-        raise for_user(error)
+        raise for_user(error) from error.__cause__
 
 
-@functools.cache
-def _plain_operands(op: type[Op]) -> int:
-    """How many operands a call has that needs no preparation; -1 for ops with attributes or a signature of their own."""
-    plain = op.prepare.__func__ is Op.prepare.__func__  # type: ignore[attr-defined]
-    return len(op.operands) if plain and not op.attributes and not any(f.variadic for f in op.operands) else -1
+def _split(op: type[Op], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """`op.prepare`, which calls of ops without attributes do not need."""
+    plain = _plain.get(op)
+    if plain is None:
+        own = op.prepare.__func__ is not Op.prepare.__func__  # type: ignore[attr-defined]
+        needed = own or op.attributes or any(f.variadic for f in op.operands)
+        plain = _plain[op] = -1 if needed else len(op.operands)
+    if kwargs or len(args) != plain:
+        return op.prepare(*args, **kwargs)
+    return list(args), {}
+
+
+# By op: the number of operands when a call needs no preparation, -1 when it does.
+_plain: dict[type[Op], int] = {}
 
 
 def apply(op: type[Op], operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
@@ -67,7 +72,19 @@ def as_value(value: Any, who: str, backend: Backend | None = None) -> Any:
         raise DTypeError(f"{who}: complex numbers are not supported", hint="pass the real and imaginary parts apart")
     if callable(value) and not hasattr(value, "__array__") and not hasattr(value, "__dlpack__"):
         raise DTypeError(f"{who}: a {type(value).__name__} is not a tensor", hint="pass the result of calling it")
+    if isinstance(value, (list, tuple)) and _list_readers:
+        value = _list_readers[0](value)
+        if isinstance(value, (Tensor, Tracer)):
+            return value
     return Tensor.from_numpy(numpy_of(value), backend)
+
+
+_list_readers: list[Callable[[Any], Any]] = []
+
+
+def install_list_reader(reader: Callable[[Any], Any]) -> None:
+    """Say what becomes of a list given as an operand: one with tensors inside is stacked, others come back as they are."""
+    _list_readers[:] = [reader]
 
 
 def common_dtype(values: Sequence[Any]) -> DType:

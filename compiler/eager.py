@@ -47,7 +47,7 @@ def run(op: type[Op], operands: Sequence[Tensor], attrs: dict[str, Any]) -> Any:
 
 
 def _results_of(op: type[Op], avals: Sequence[Aval], attrs: dict[str, Any]) -> tuple[Aval, ...]:
-    key = (op.name, *attrs.items(), *[(a.dtype.short, a.shape) for a in avals])
+    key = (op, *attrs.items(), *[(a.dtype.short, a.shape) for a in avals])
     try:
         known = _inferred.get(key)
     except TypeError:  # an attribute that is an array

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -150,7 +151,7 @@ def run(operation: Any, operands: Sequence[Buffer], attributes: Mapping[str, Any
 
     Raises DeviceError for operands whose memory is gone, CompileError when the op cannot be compiled.
     """
-    key: Any = (operation.name, *attributes.items(), *[(o.dtype.short, o.shape) for o in operands])
+    key: Any = (operation, *attributes.items(), *[(o.dtype.short, o.shape) for o in operands])
     try:
         plan = _plans.get(key)
     except TypeError:  # an attribute that is an array
@@ -189,7 +190,7 @@ def _fits(program: Program, form: Form, results: Sequence[Any]) -> bool:
 
 def _program(op: type[Op], types: Sequence[DType], form: Form) -> Program | None:
     """The compiled op in this form; None when its inference does not take named sizes."""
-    key = (op.name, *form.attributes.items(), *zip([t.short for t in types], form.shapes, strict=True))
+    key = (op, *form.attributes.items(), *zip([t.short for t in types], form.shapes, strict=True))
     known = _programs.get(key)
     if known is not None:
         return known
@@ -224,8 +225,12 @@ def _compiled(op: type[Op], avals: Sequence[Aval], attributes: dict[str, Any], o
         made = trace.emit(op, arguments, attributes)
         trace.close_function(list(made) if isinstance(made, tuple) else [made])
         trace.annotate_arguments(names, avals)
-        code = native.load(trace.module, signature, op.name, {})
+        seconds: dict[str, float] = {}
+        code = native.load(trace.module, signature, op.name, seconds)
     _compiles[0] += 1
+    if config.get("debug"):
+        phases = ", ".join(f"{phase} {time * 1e3:.1f} ms" for phase, time in seconds.items())
+        print(f"phalanx: eager {op.name}({', '.join(map(str, avals))}): {phases}", file=sys.stderr)
     return Program(code, signature)
 
 

@@ -48,7 +48,7 @@ class Compiled:
         try:
             return self.run(self._leaves(args, kwargs))
         except PhalanxError as error:
-            raise for_user(error)
+            raise for_user(error) from error.__cause__
 
     def _leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[Any]:
         """The flattened arguments of a direct call, checked against the signature."""

@@ -22,6 +22,8 @@ _BINARY = {
 _COMPARE = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _UNARY = {"u-": "neg", "u+": "pos", "~": "invert", "abs": "abs"}
 
+# Defining __eq__ from the op table must not take hashing away: tensors hash by identity.
+_FIXED: dict[str, Callable[..., Any]] = {"__setitem__": refuse_assignment, "__hash__": object.__hash__}
 _PROPERTIES: dict[str, Callable[[Any], Any]] = {"at": At, "T": transpose, "mT": matrix_transpose}
 
 
@@ -32,7 +34,7 @@ def _operator(function: Callable[..., Any], *, reflected: bool = False) -> Calla
         try:
             return function(other, self) if reflected else function(self, other)
         except PhalanxError as error:
-            raise for_user(error)
+            raise for_user(error) from error.__cause__
 
     return binary
 
@@ -47,7 +49,7 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(self, *args, **kwargs)
         except PhalanxError as error:
-            raise for_user(error)
+            raise for_user(error) from error.__cause__
 
     method.__doc__ = function.__doc__
     return method
@@ -78,6 +80,5 @@ def attach_all() -> None:
     for cls in (Tensor, Tracer):
         for name, function in _PROPERTIES.items():
             setattr(cls, name, property(function))
-        cls.__setitem__ = refuse_assignment  # type: ignore[method-assign]
-        # Defining __eq__ above must not take hashing away: tensors hash by identity.
-        cls.__hash__ = object.__hash__  # type: ignore[method-assign]
+        for name, function in _FIXED.items():
+            setattr(cls, name, function)

@@ -180,7 +180,7 @@ class Tensor:
         return (self[i] for i in range(self.shape[0]))  # type: ignore[index]
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())  # type: ignore[attr-defined]
+        return bool((self == value).any())
 
     def __repr__(self) -> str:
         if self.is_deleted:

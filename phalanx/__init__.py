@@ -17,7 +17,11 @@ from phalanx.compiler import methods as _methods
 from phalanx.compiler.api import Defn, compile, defn, jit, spec
 from phalanx.compiler.array_api import (
     VERSIONS as __array_api_versions__,
+)
+from phalanx.compiler.array_api import (
     Information as __array_namespace_info__,
+)
+from phalanx.compiler.array_api import (
     broadcast_shapes,
     can_cast,
     e,
@@ -44,7 +48,6 @@ from phalanx.dialects import px as _families
 from phalanx.dialects.dtypes import (
     DType,
     bfloat16,
-    bool_ as bool,
     float16,
     float32,
     float64,
@@ -56,6 +59,9 @@ from phalanx.dialects.dtypes import (
     uint16,
     uint32,
     uint64,
+)
+from phalanx.dialects.dtypes import (
+    bool_ as bool,
 )
 from phalanx.dialects.dtypes import dtype_of as dtype
 from phalanx.dialects.errors import (

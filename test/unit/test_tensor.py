@@ -132,7 +132,7 @@ def test_numpy_view_is_read_only_and_shares_memory() -> None:
 
 def test_operators_beside_numpy_give_tensors_and_numpy_functions_arrays() -> None:
     x, array = px.asarray([1.0, 2.0]), np.asarray([10.0, 20.0], np.float32)
-    for found in (x + array, array + x, np.float32(1) + x, [10.0, 20.0] + x):
+    for found in (x + array, array + x, np.float32(1) + x, np.asarray([10.0, 20.0]).tolist() + x):
         assert isinstance(found, px.Tensor)
         assert found.dtype is px.float32
     assert (array - x).tolist() == [9.0, 18.0]
