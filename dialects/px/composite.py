@@ -18,11 +18,12 @@ from phalanx.dialects.px.compare import isfinite, isnan
 from phalanx.dialects.px.convert import convert, stop_gradient
 from phalanx.dialects.px.elementwise import abs_, maximum, minimum
 from phalanx.dialects.px.logic import select
-from phalanx.dialects.px.mathematics import erfc, exp, expm1, log, logaddexp, power, sigmoid, sqrt, tanh
+from phalanx.dialects.px.mathematics import erfc, exp, expm1, log, logaddexp, power, sigmoid, sqrt
 from phalanx.dialects.px.rearrange import expand_dims, part_of
 from phalanx.dialects.px.reduce import all_, max_, min_, sum_
 from phalanx.dialects.px.shape import as_tensor, concatenate, reshape
 from phalanx.dialects.px.slicing import iota_along, size_tensor
+from phalanx.dialects.px.trigonometry import tanh
 
 Axis = int | tuple[int, ...] | None
 
