@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from mlir import ir
@@ -111,6 +112,11 @@ def runner(traced: Any, signature: Signature, donated: Sequence[int], seconds: d
                             sites=traced.call_sites)
 
     def run(backend: Backend, storages: list[Any]) -> Sequence[Any]:
+        count = config.get("num_threads")
+        with threads.limit_threads(count) if count else nullcontext():
+            return run_on(backend, storages)
+
+    def run_on(backend: Backend, storages: list[Any]) -> Sequence[Any]:
         if backend.name == "cpu":
             return executable(storages)
         if backend.name == "null":

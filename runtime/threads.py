@@ -87,7 +87,7 @@ def default_threads() -> int:
     Read once, since every launch asks: again after `set_threads` and in a forked child.
     """
     text = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
-    if not text:
+    if text in ("", "0"):
         return available_processors()
     try:
         return _checked(int(text), ENVIRONMENT_VARIABLE)

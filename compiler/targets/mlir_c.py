@@ -31,13 +31,14 @@ _DiagnosticHandler = ctypes.CFUNCTYPE(ctypes.c_int8, Handle, Handle)
 
 
 @functools.cache
-def _mlir_library() -> ctypes.CDLL:
+def _mlir_library() -> ctypes.PyDLL:
     library()  # first, so that the bindings' library finds this libLLVM already loaded
     spec = importlib.util.find_spec("mlir._mlir_libs")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / f"libMLIRPythonCAPI{SHARED_SUFFIX}"
         if path.exists():
-            return ctypes.CDLL(str(path))
+            # PyDLL keeps the GIL: the MLIR context is shared, and other threads may be tracing into it.
+            return ctypes.PyDLL(str(path))
     raise CompileError(
         "the MLIR bindings are not installed, so nothing can be compiled",
         hint="pip install xtc-mlir-python-bindings",
