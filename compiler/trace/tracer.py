@@ -21,7 +21,6 @@ class Tracer(Operators):
 
     __slots__ = ("__weakref__", "aval", "scope", "trace", "value", "weak")
     __array_priority__ = 1000
-    __array_ufunc__ = None
 
     def __init__(self, trace: Trace, scope: Scope, value: Any, aval: Aval) -> None:
         self.trace = trace
