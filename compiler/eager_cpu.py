@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -133,6 +134,16 @@ _programs: Recent[Program] = Recent(_MOST_PROGRAMS)
 _plans: Recent[Runner] = Recent(_MOST_PLANS)
 _compiling = threading.RLock()
 _compiles = [0]
+
+
+def _after_fork_in_child() -> None:
+    """A thread that was compiling at the fork is not there to finish."""
+    global _compiling
+    _compiling = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def compiles() -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import OrderedDict
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +18,7 @@ class Recent(Generic[T]):
         self.limit = limit
         self._values: OrderedDict[Any, T] = OrderedDict()
         self._lock = threading.Lock()
+        _caches.add(self)
 
     def get(self, key: Any) -> T | None:
         """The value, which counts as used now."""
@@ -41,3 +44,16 @@ class Recent(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+_caches: weakref.WeakSet[Recent[Any]] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """A thread that held a lock at the fork is not there to release it."""
+    for cache in _caches:
+        cache._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

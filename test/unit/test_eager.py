@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -137,6 +138,17 @@ def test_the_backend_infers_when_nobody_did() -> None:
     buffers = [Buffer.from_numpy(np.ones((2, 3), np.float32))] * 2
     (found,) = get_backend("cpu").run_op(lookup("add"), buffers, {})
     assert found.shape == (2, 3) and found.to_numpy().tolist() == [[2.0] * 3] * 2
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_runs_ops_though_another_thread_was_inside_a_cache() -> None:
+    x = ones(4) + ones(4)
+    with eager_cpu._plans._lock, eager_cpu._compiling:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if (x + x).tolist() == [4.0] * 4 and (x / x).tolist() == [1.0] * 4 else 1)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_recent_forgets_what_was_used_longest_ago() -> None:

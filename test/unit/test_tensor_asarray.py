@@ -72,7 +72,7 @@ def test_lists_as_operands() -> None:
     x = px.asarray(1.0)
     assert px.sum([x, 2.5]).dtype is px.float32
     assert px.add(px.asarray([1.0, 2.0]), [x, 3]).tolist() == [2.0, 5.0]
-    assert px.jit(lambda a, b: a + [b, 3])(px.asarray([1.0, 2.0]), x).tolist() == [2.0, 5.0]
+    assert px.jit(lambda a, b: px.add(a, [b, 3]))(px.asarray([1.0, 2.0]), x).tolist() == [2.0, 5.0]
 
 
 def test_inside_a_traced_function() -> None:
