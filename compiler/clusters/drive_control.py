@@ -128,10 +128,9 @@ class _Loop:
             self.driver.copy(carry.init, other)
         if trips == 0 and carry.mode == "ping-pong":
             self.driver.copy(carry.init, place)
-        tensor = carry.init.tensor
-        self.driver.address(tensor)  # keeps it alive until here
-        assert tensor.home is not None
-        begin = Place(tensor.home.buffer, inside.strides, sizes.add(tensor.home.offset, carry.init.view.offset))
+        home = self.driver.place(carry.init.tensor)
+        self.driver.touch(home)  # keeps it alive until here
+        begin = Place(home.buffer, inside.strides, sizes.add(home.offset, carry.init.view.offset))
         carry.places = (begin, first, second)
         element = inside.element
         self.starts += [self.memory.region(p, inside.nbytes, element) for p in (begin, first, second)]

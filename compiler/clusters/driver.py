@@ -96,12 +96,14 @@ class Driver:
 
     def address(self, tensor: Tensor, offset: Size = 0) -> Any:
         """A typed pointer to an element of a tensor; rank-0 scalars are stored first."""
+        return self.memory.pointer(self.place(tensor), offset, tensor.element)
+
+    def place(self, tensor: Tensor) -> Place:
+        """Where a tensor is in memory; rank-0 scalars are stored first."""
         if tensor.home is None and tensor.scalar is not None:
-            place = self.memory.spill(tensor)
-        else:
-            assert tensor.home is not None, f"{tensor.node.op if tensor.node else 'argument'} has no home"
-            place = tensor.home
-        return self.memory.pointer(place, offset, tensor.element)
+            return self.memory.spill(tensor)
+        assert tensor.home is not None, f"{tensor.node.op if tensor.node else 'argument'} has no home"
+        return tensor.home
 
     def load(self, tensor: Tensor, offset: Size = 0) -> Any:
         """One element as a scalar."""

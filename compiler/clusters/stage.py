@@ -19,6 +19,7 @@ from phalanx.compiler.clusters.plan import ArenaPlan
 from phalanx.compiler.clusters.prune import prune
 from phalanx.compiler.clusters.read import Reader
 from phalanx.compiler.clusters.sizes import row_major
+from phalanx.dialects.errors import CompileError
 
 
 @dataclass
@@ -40,6 +41,7 @@ def form_clusters(module: Any, *, fuse: bool = True) -> ClusterReport:
     report = ClusterReport()
     main = _main(module)
     with module.context, main.location:
+        _branches_of_selects(main)
         _Stage(module, main, report, fuse).run()
     return report
 
@@ -48,7 +50,29 @@ def _main(module: Any) -> Any:
     for op in module.body.operations:
         if op.operation.name == "func.func" and ir.StringAttr(op.attributes["sym_name"]).value == "main":
             return op.operation
-    raise ValueError("form_clusters: the module has no function @main")
+    raise CompileError("px-form-clusters: the module has no function @main")
+
+
+def _branches_of_selects(main: Any) -> None:
+    """Give whole tensors chosen by a scalar their `scf.if` back, which canonicalize made an `arith.select` of."""
+    found: list[Any] = []
+
+    def visit(op: Any) -> ir.WalkResult:
+        if op.name == "arith.select" and isinstance(op.results[0].type, ir.RankedTensorType):
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    main.walk(visit)
+    for op in found:
+        condition, *choices = op.operands
+        made = ir.Operation.create(
+            "scf.if", [op.results[0].type], [condition], regions=2, loc=op.location, ip=ir.InsertionPoint(op)
+        )
+        for region, choice in zip(made.regions, choices, strict=True):
+            block = region.blocks.append(arg_locs=[])
+            ir.Operation.create("scf.yield", operands=[choice], loc=op.location, ip=ir.InsertionPoint(block))
+        op.results[0].replace_all_uses_with(made.results[0])
+        op.erase()
 
 
 class _Stage:
@@ -119,9 +143,7 @@ class _Stage:
 
     def _function(self, name: str, types: Sequence[Any], results: Sequence[Any]) -> Any:
         type_ = ir.TypeAttr.get(ir.FunctionType.get(list(types), list(results)))
-        return build.create(
-            "func.func", attributes={"sym_name": ir.StringAttr.get(name), "function_type": type_}, regions=1
-        )
+        return build.create("func.func", attributes={"sym_name": ir.StringAttr.get(name), "function_type": type_}, regions=1)
 
     def _patch_room(self, memory: Memory, plan: ArenaPlan, room: Any, entry: Any, values: dict[Any, Any]) -> None:
         if not plan.slots:

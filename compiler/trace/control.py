@@ -210,6 +210,8 @@ def scan(trace: Trace, function: Callable[..., Any], init: Any, xs: Any, length:
         new_carry = _checked(trace, "scan", carry, avals, structure)
         parts, out_tree = lift_tree(trace, out, "scan")
     stacked = [lookup("full")((count, *p.shape), 0, dtype=p.dtype) for p in parts]
+    if isinstance(count, int) and count == 0:  # no row to read, not even in a body that never runs
+        return tree.unflatten(structure, inits), tree.unflatten(out_tree, stacked)
     upper = count if isinstance(count, int) else lookup("dim_size")(size=count)
 
     def step(index: ir.Value, carried: list[Tracer]) -> Sequence[Tracer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from phalanx.dialects.kinds import FloatFunction
@@ -97,6 +98,15 @@ class atan(FloatFunction):
     vjp = lambda ct, out, x: (ct / (1.0 + x * x),)
 
 
+def _angle(s: Any, y: Any, x: Any) -> Any:
+    """atan2; the origin apart, since MLIR folds math.atan2 of two constant zeros to NaN."""
+    zero, one = s.like(0, x), s.like(1, x)
+    origin = s.arith("andi", s.cmpf("oeq", x, zero), s.cmpf("oeq", y, zero))
+    half_turn = s.cmpf("olt", s.math("copysign", one, x), zero)
+    angle = s.math("copysign", s.select(half_turn, s.like(math.pi, x), zero), y)
+    return s.select(origin, angle, s.math("atan2", y, x))
+
+
 @op
 class atan2(FloatFunction):
     """The angle in radians of the point with ordinate `y` and abscissa `x`.
@@ -109,7 +119,7 @@ class atan2(FloatFunction):
     x: Operand[Float]
     domain = (0.2, 3.0)
     eval = lambda xp, y, x: xp.atan2(y, x)
-    scalar = lambda s, y, x: s.math("atan2", y, x)
+    scalar = _angle
 
     @staticmethod
     def vjp(ct: Any, out: Any, y: Any, x: Any) -> tuple[Any, Any]:
