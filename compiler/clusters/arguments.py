@@ -88,3 +88,24 @@ def _evaluate(tree: ast.expr, known: dict[str, Size], text: str) -> Size:
         case ast.Call(func=ast.Name(id=("max" | "min") as name), args=[left, right]):
             return sizes.apply(f"arith.{name}si", _evaluate(left, known, text), _evaluate(right, known, text))
     raise CompileError(f"main: {text!r} is not a size over {sorted(known)}")
+
+
+def donated_results(main: Any, block: Block, tensors: list[Tensor]) -> dict[int, int]:
+    """Which result overwrites which donated argument (arg attr `px.donated`): same type, each argument once."""
+    attributes = main.attributes["arg_attrs"] if "arg_attrs" in main.attributes else None
+    if attributes is None:
+        return {}
+    entry = set(block.block.arguments)
+    free = [number for number in range(len(tensors)) if "px.donated" in attributes[number]]
+    found: dict[int, int] = {}
+    taken: set[Tensor] = set()
+    for position, ref in enumerate(block.results):
+        for number in free:
+            old = tensors[number]
+            alike = old.sizes and ref.view.sizes == old.sizes and ref.tensor.element == old.element
+            if alike and ref.tensor not in taken and overwrites(ref, old, block, entry):
+                found[position] = number
+                taken.add(ref.tensor)
+                free.remove(number)
+                break
+    return found

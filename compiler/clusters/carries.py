@@ -29,9 +29,7 @@ def others_first(tensor: Tensor, node: Node) -> bool:
 def _all_before(clusters: list[Cluster | None], last: Cluster) -> bool:
     numbers = {cluster.number for cluster in clusters if cluster is not None}
     order = last.block.order
-    if last.number in numbers or order.reaches(last.number, numbers):
-        return False
-    return all([order.edge(number, last.number) for number in numbers])
+    return order.edges(numbers, last.number)
 
 
 def decide(node: Node, entry: set[Any]) -> None:
@@ -49,7 +47,7 @@ def decide(node: Node, entry: set[Any]) -> None:
         following: Ref = body.results[carry.index]
         if following.whole and following.tensor is carry.inside:
             carry.mode = "in place"  # never written
-        elif following.tensor not in taken and _in_place(carry, following, body, entry):
+        elif following.tensor not in taken and overwrites(following, carry.inside, body, entry):
             taken.add(following.tensor)
             carry.mode = "in place"
         elif _replaces_fixed_regions(carry, following, body, entry):
@@ -58,8 +56,9 @@ def decide(node: Node, entry: set[Any]) -> None:
             carry.mode = "ping-pong"
 
 
-def _in_place(carry: Carry, following: Ref, body: Block, entry: set[Any]) -> bool:
-    old, new = carry.inside, following.tensor
+def overwrites(following: Ref, old: Tensor, body: Block, entry: set[Any]) -> bool:
+    """Whether a result of a block can be written over `old`, ordering other readers of `old` first."""
+    new = following.tensor
     if not following.whole or new.block is not body or new.node is None or new.strides != old.strides:
         return False
     if any(isinstance(value, Ref) and value.tensor is old for value in body.results):
@@ -103,9 +102,7 @@ def _through_inner_loop(writer: Node, inner: Control, new: Tensor, old: Tensor, 
             return False
         which = forward
     carry = inner.carries[which]
-    return (
-        carry.mode == "in place" and carry.init.whole and carry.init.tensor is old and others_first(old, writer)
-    )
+    return carry.mode == "in place" and carry.init.whole and carry.init.tensor is old and others_first(old, writer)
 
 
 def _written_where_read(writer: Node, new: Tensor, old: Tensor) -> bool:

@@ -315,4 +315,3 @@ def _floats(attribute: Any) -> list[str]:
     text = str(attribute)
     inner = text[text.index("<") + 1 : text.rindex(">", 0, text.rindex(": "))]
     return [part for part in inner.replace("[", " ").replace("]", " ").replace(",", " ").split() if part]
-

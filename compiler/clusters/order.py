@@ -64,6 +64,13 @@ class Order:
         self.before[second].add(first)
         return True
 
+    def edges(self, firsts: set[int], second: int) -> bool:
+        """Make all of `firsts` come before `second`; False when that is not possible."""
+        if self.reaches(second, firsts):
+            return False
+        accepted = [self.edge(first, second) for first in firsts]
+        return all(accepted)
+
     def sequence(self) -> list[int]:
         """All steps in order."""
         return sorted(range(len(self.rank)), key=self.rank.__getitem__)

@@ -15,7 +15,7 @@ from phalanx.compiler.clusters import build
 from phalanx.compiler.clusters.form import line_of
 from phalanx.compiler.clusters.model import Cluster, Node, Operand, Place, Ref, Tensor
 from phalanx.compiler.clusters.read import Reader
-from phalanx.compiler.clusters.sizes import Size, row_major
+from phalanx.compiler.clusters.sizes import Size
 from phalanx.compiler.clusters.view import Access, View
 
 Scalar = tuple[str, Any]  # ("size", Size) or ("value", value of the original function)
@@ -42,9 +42,7 @@ class Outliner:
         self.reader = reader
         self.known: dict[str, str] = {}
         self._projections: dict[tuple[int, tuple[int, ...]], Any] = {}
-        self.iterator = {
-            kind: ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in ("parallel", "reduction")
-        }
+        self.iterator = {kind: ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in ("parallel", "reduction")}
 
     def projection(self, rank: int, loops: Sequence[int]) -> Any:
         """The map from `rank` loops to some of them."""
@@ -139,6 +137,7 @@ class Body:
     # Memory.
 
     def view(self, pointer: Any, view: View, element: Any) -> Any:
+        view = view.tidy
         return build.reinterpret(
             pointer, view, element, [self.number(n) for n in view.sizes], [self.number(n) for n in view.strides]
         )
@@ -400,10 +399,12 @@ def opaque_function(
 
 def _typed_view(body: Body, pointer: Any, ref: Ref, type_: Any) -> Any:
     """A memref whose static and dynamic sizes are those of the original tensor type."""
-    strides = row_major(ref.view.sizes) if ref.view.contiguous else ref.view.strides
-    extents = [
-        body.size(size) if n < 0 else n for n, size in zip(ir.RankedTensorType(type_).shape, ref.view.sizes, strict=True)
+    view = ref.view.tidy
+    shape = list(ir.RankedTensorType(type_).shape)
+    extents = [body.size(size) if n < 0 else n for n, size in zip(shape, view.sizes, strict=True)]
+    # The identity layout of a type with `?` has a dynamic stride wherever a later size is dynamic.
+    strides = [
+        body.size(stride) if view.contiguous and min(shape[d + 1 :], default=0) < 0 else body.number(stride)
+        for d, stride in enumerate(view.strides)
     ]
-    return build.reinterpret(
-        pointer, View(ref.view.sizes, strides), ref.tensor.element, extents, [body.number(n) for n in strides]
-    )
+    return build.reinterpret(pointer, view, ref.tensor.element, extents, strides)

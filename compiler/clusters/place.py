@@ -157,9 +157,7 @@ def _place_source(node: Node, insert: Insert) -> None:
         assert current.cluster is not None
         before.add(current.cluster.number)
         break
-    if unit.number in before or block.order.reaches(unit.number, before):
-        return
-    if not all([block.order.edge(number, unit.number) for number in before]):
+    if not block.order.edges(before, unit.number):
         return
     region = region_place(insert, place)
     only_reader = all(reader is node for reader in source.readers) and source not in block.pinned

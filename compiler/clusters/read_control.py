@@ -208,8 +208,6 @@ def host_result_sizes(reader: Reader, op: Any) -> list[tuple[Size, ...]]:
     for value in op.results:
         shaped = ir.RankedTensorType(value.type)
         found.append(
-            tuple(
-                reader.size_of(next(spare)) if shaped.is_dynamic_dim(d) else n for d, n in enumerate(shaped.shape)
-            )
+            tuple(reader.size_of(next(spare)) if shaped.is_dynamic_dim(d) else n for d, n in enumerate(shaped.shape))
         )
     return found

@@ -66,7 +66,7 @@ def _plain(form: LinearForm) -> int | None:
     """The dimension of a form that is just that dimension."""
     constant, factors = form
     if constant == 0 and len(factors) == 1:
-        (dim, factor), = factors.items()
+        ((dim, factor),) = factors.items()
         return dim if factor == 1 else None
     return None
 
@@ -236,9 +236,7 @@ def permuted_store(reader: Reader, op: Any, ref: Ref, block: Block) -> Ref | Non
     if sorted(map(str, sources)) != sorted(map(str, shown)) or len({s for s, _ in sources}) != len(sources):
         return None
     change = {old: new for old, new, n in zip(view.strides, wanted, view.sizes, strict=True) if n != 1}
-    tensor.strides = tuple(
-        change[s] if n != 1 else 1 for s, n in zip(tensor.strides, tensor.sizes, strict=True)
-    )
+    tensor.strides = tuple(change[s] if n != 1 else 1 for s, n in zip(tensor.strides, tensor.sizes, strict=True))
     return Ref(tensor, View(view.sizes, wanted))
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any, Union
 
-Size = Union[int, "Symbolic"]
+Size = Union[int, "Symbolic"]  # noqa: UP007: a forward reference in | fails at run time
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Apply:
     rhs: Size
 
 
-Atom = Union[Leaf, Apply]
+Atom = Leaf | Apply
 Monomial = tuple[Atom, ...]
 
 
@@ -93,7 +92,10 @@ def multiply(lhs: Size, rhs: Size) -> Size:
 
 def product(sizes: Iterable[Size]) -> Size:
     """Product of many sizes, 1 for none."""
-    return reduce(multiply, sizes, 1)
+    total: Size = 1
+    for size in sizes:
+        total = multiply(total, size)
+    return total
 
 
 _EXACT: dict[str, Callable[[int, int], int]] = {

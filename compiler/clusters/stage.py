@@ -92,7 +92,8 @@ class _Stage:
         self.reader.read_block(self.entry, block)
         prune(block)
         self._form(block)
-        results = [self._result_place(ref) for ref in block.results]
+        self.overwritten = arguments.donated_results(self.main, block, tensors)
+        results = [self._result_place(number, ref, tensors) for number, ref in enumerate(block.results)]
         place_function(block, results)
         self._write(block, tensors, results)
         self.main.erase()
@@ -106,8 +107,10 @@ class _Stage:
                 for inner in node.payload.blocks:
                     self._form(inner)
 
-    @staticmethod
-    def _result_place(ref: Ref) -> Place:
+    def _result_place(self, number: int, ref: Ref, tensors: list[Tensor]) -> Place:
+        donated = tensors[self.overwritten[number]].home if number in self.overwritten else None
+        if donated is not None:
+            return donated
         nbytes = Tensor(ref.view.sizes, ref.tensor.element, ref.tensor.block).nbytes
         return Place(Buffer("result", nbytes), row_major(ref.view.sizes))
 
@@ -170,6 +173,9 @@ class _Stage:
         i64 = ir.IntegerType.get_signless(64)
         function.attributes["px.inputs"] = ir.IntegerAttr.get(i64, inputs)
         function.attributes["px.results"] = ir.IntegerAttr.get(i64, results)
+        if self.overwritten:
+            pairs = [number for pair in self.overwritten.items() for number in pair]
+            function.attributes["px.overwrites"] = ir.DenseI64ArrayAttr.get(pairs)
         if "px.dims" in self.main.attributes:
             function.attributes["px.dims"] = self.main.attributes["px.dims"]
         if not plan.slots:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from phalanx.compiler.clusters.sizes import Size, add, multiply, product, row_major
 
@@ -27,11 +28,14 @@ class View:
         expected = row_major(self.sizes)
         return all(s == 1 or a == b for s, a, b in zip(self.sizes, self.strides, expected, strict=True))
 
+    @property
+    def tidy(self) -> View:
+        """The same elements; contiguous ones with row-major strides also where a size of 1 allowed any stride."""
+        return View(self.sizes, row_major(self.sizes), self.offset) if self.contiguous else self
+
     def permute(self, permutation: Sequence[int]) -> View:
         """Dimension i of the result is dimension `permutation[i]`."""
-        return View(
-            tuple(self.sizes[p] for p in permutation), tuple(self.strides[p] for p in permutation), self.offset
-        )
+        return View(tuple(self.sizes[p] for p in permutation), tuple(self.strides[p] for p in permutation), self.offset)
 
     def broadcast(self, sizes: Sequence[Size], added: Sequence[int]) -> View:
         """Insert the dimensions `added` (positions in the result) with stride 0."""
@@ -67,7 +71,7 @@ class View:
         strides: list[Size] = []
         for group in groups:
             dims = [d for d in group if self.sizes[d] != 1]
-            for outer, inner in zip(dims, dims[1:], strict=False):
+            for outer, inner in pairwise(dims):
                 if self.strides[outer] != multiply(self.sizes[inner], self.strides[inner]):
                     return None
             sizes.append(product(self.sizes[d] for d in group))

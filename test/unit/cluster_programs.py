@@ -86,8 +86,8 @@ class Text:
         result = f"({types})" if len(outs) > 1 else types
         self.emit(
             f"{many} = linalg.generic {{indexing_maps = [{maps}], iterator_types = [{iterators}]}} {given}"
-            f"outs({', '.join(t.name for t, _ in outs)} : {types}){attached} {{\n  ^bb0({', '.join(arguments)}):\n    {code}\n  }}"
-            f" -> {result}"
+            f"outs({', '.join(t.name for t, _ in outs)} : {types}){attached} {{\n"
+            f"  ^bb0({', '.join(arguments)}):\n    {code}\n  }} -> {result}"
         )
         names = [f"{base}#{i}" for i in range(len(outs))] if len(outs) > 1 else [base]
         return [T(name, t.shape, t.element) for name, (t, _) in zip(names, outs, strict=True)]
@@ -147,7 +147,10 @@ class Text:
     def expand(self, a: T, groups: Sequence[Sequence[int]], shape: Sequence[Any]) -> T:
         value = T(self.fresh(), tuple(shape), a.element)
         sizes = ", ".join(f"%{d}" if isinstance(d, str) else str(d) for d in shape)
-        self.emit(f"{value.name} = tensor.expand_shape {a.name} {[list(g) for g in groups]} output_shape [{sizes}] : {a.type} into {value.type}")
+        self.emit(
+            f"{value.name} = tensor.expand_shape {a.name} {[list(g) for g in groups]} output_shape [{sizes}]"
+            f" : {a.type} into {value.type}"
+        )
         return value
 
     def collapse(self, a: T, groups: Sequence[Sequence[int]], shape: Sequence[Any]) -> T:
@@ -155,19 +158,35 @@ class Text:
         self.emit(f"{value.name} = tensor.collapse_shape {a.name} {[list(g) for g in groups]} : {a.type} into {value.type}")
         return value
 
-    def slice(self, a: T, offsets: Sequence[Any], sizes: Sequence[Any], steps: Sequence[int] | None = None, shape: Sequence[Any] | None = None) -> T:
+    def slice(
+        self,
+        a: T,
+        offsets: Sequence[Any],
+        sizes: Sequence[Any],
+        steps: Sequence[int] | None = None,
+        shape: Sequence[Any] | None = None,
+    ) -> T:
         value = T(self.fresh(), tuple(sizes if shape is None else shape), a.element)
-        self.emit(f"{value.name} = tensor.extract_slice {a.name}{self._region(offsets, sizes, steps)} : {a.type} to {value.type}")
+        self.emit(
+            f"{value.name} = tensor.extract_slice {a.name}{self._region(offsets, sizes, steps)} : {a.type} to {value.type}"
+        )
         return value
 
-    def insert(self, source: T, into: T, offsets: Sequence[Any], sizes: Sequence[Any], steps: Sequence[int] | None = None) -> T:
+    def insert(
+        self, source: T, into: T, offsets: Sequence[Any], sizes: Sequence[Any], steps: Sequence[int] | None = None
+    ) -> T:
         name = self.fresh()
-        self.emit(f"{name} = tensor.insert_slice {source.name} into {into.name}{self._region(offsets, sizes, steps)} : {source.type} into {into.type}")
+        self.emit(
+            f"{name} = tensor.insert_slice {source.name} into {into.name}{self._region(offsets, sizes, steps)}"
+            f" : {source.type} into {into.type}"
+        )
         return T(name, into.shape, into.element)
 
     @staticmethod
     def _region(offsets: Sequence[Any], sizes: Sequence[Any], steps: Sequence[int] | None) -> str:
-        spelled = [[f"%{d}" if isinstance(d, str) else str(d) for d in part] for part in (offsets, sizes, steps or [1] * len(sizes))]
+        spelled = [
+            [f"%{d}" if isinstance(d, str) else str(d) for d in part] for part in (offsets, sizes, steps or [1] * len(sizes))
+        ]
         return "".join(f"[{', '.join(part)}]" for part in spelled)
 
     def loop(self, trips: Any, inits: Sequence[T], body: Callable[..., Sequence[T]]) -> list[T]:
@@ -177,7 +196,9 @@ class Text:
         inner = [T(self.fresh(), t.shape, t.element) for t in inits]
         types = ", ".join(t.type for t in inits)
         pairs = ", ".join(f"{i.name} = {t.name}" for i, t in zip(inner, inits, strict=True))
-        self.lines.append(f"{base}:{len(inits)} = scf.for {variable} = {low} to {high} step {step} iter_args({pairs}) -> ({types}) {{")
+        self.lines.append(
+            f"{base}:{len(inits)} = scf.for {variable} = {low} to {high} step {step} iter_args({pairs}) -> ({types}) {{"
+        )
         results = body(variable[1:], *inner)
         self.emit(f"scf.yield {', '.join(t.name for t in results)} : {types}")
         self.emit("}")
@@ -231,7 +252,10 @@ class Text:
         shapes += [f"%{d}: index" for d in self.dims]
         types = ", ".join(t.type for t in results)
         names = ", ".join(t.name for t in results)
-        attributes = f" attributes {{px.dims = [{', '.join(f'{chr(34)}{d}{chr(34)}' for d in self.dims)}]}}" if self.dims else ""
+        attributes = (
+            f" attributes {{px.dims = [{', '.join(f'{chr(34)}{d}{chr(34)}' for d in self.dims)}]}}" if self.dims else ""
+        )
         body = "\n".join(self.lines)
         top = "\n".join(self.header)
-        return f"module {{\n{top}\nfunc.func @main({', '.join(shapes)}) -> ({types}){attributes} {{\n{body}\nreturn {names} : {types}\n}}\n}}\n"
+        signature = f"func.func @main({', '.join(shapes)}) -> ({types}){attributes}"
+        return f"module {{\n{top}\n{signature} {{\n{body}\nreturn {names} : {types}\n}}\n}}\n"

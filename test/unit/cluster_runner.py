@@ -91,7 +91,9 @@ class Compiled:
         self.entry = self.loaded.function("px_entry", ctypes.c_int32, *[ctypes.c_void_p] * 3)
         self.arena_bytes = self.loaded.function("px_arena_bytes", ctypes.c_int64, ctypes.c_void_p)
 
-    def __call__(self, inputs: Sequence[Any], outputs: Sequence[tuple[tuple[int, ...], Any]], dims: Sequence[int] = ()) -> list[Any]:
+    def __call__(
+        self, inputs: Sequence[Any], outputs: Sequence[tuple[tuple[int, ...], Any]], dims: Sequence[int] = ()
+    ) -> list[Any]:
         """Results for the given output shapes and dtypes; inputs must come out untouched."""
         arrays = [np.ascontiguousarray(x) for x in inputs]
         before = [x.copy() for x in arrays]
@@ -113,7 +115,9 @@ class Compiled:
         return results
 
 
-def check(text: str, inputs: Sequence[Any], expected: Sequence[Any], dims: Sequence[int] = (), rtol: float = 1e-5) -> Compiled:
+def check(
+    text: str, inputs: Sequence[Any], expected: Sequence[Any], dims: Sequence[int] = (), rtol: float = 1e-5
+) -> Compiled:
     """Compare clustered and unclustered results with NumPy's; returns the clustered program."""
     programs = [Compiled(text, fuse) for fuse in (True, False)]
     for program in programs:

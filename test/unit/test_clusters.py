@@ -37,10 +37,14 @@ def test_mlp_step_becomes_few_clusters() -> None:
     w2_gradient = text.matmul(text.transpose(hidden, [1, 0]), error)
     b2_gradient = text.reduce(error, [0])
     back = text.matmul(error, text.transpose(w2, [1, 0]))
-    slope = text.elementwise("%c = arith.constant 1.0 : f32\n%s = arith.mulf %x0, %x0 : f32\n%r = arith.subf %c, %s : f32", [hidden])
+    slope = text.elementwise(
+        "%c = arith.constant 1.0 : f32\n%s = arith.mulf %x0, %x0 : f32\n%r = arith.subf %c, %s : f32", [hidden]
+    )
     back = text.binary("mulf", back, slope)
     w1_gradient, b1_gradient = text.matmul(text.transpose(x, [1, 0]), back), text.reduce(back, [0])
-    new = [text.binary("subf", old, g) for old, g in ((w1, w1_gradient), (b1, b1_gradient), (w2, w2_gradient), (b2, b2_gradient))]
+    new = [
+        text.binary("subf", old, g) for old, g in ((w1, w1_gradient), (b1, b1_gradient), (w2, w2_gradient), (b2, b2_gradient))
+    ]
     source = text.finish([p, *new])
 
     X, Y, W1, B1, W2, B2 = data(6, 5), data(6, 3), data(5, 7), data(7), data(7, 3), data(3)
@@ -91,9 +95,7 @@ def heat(trips: Any, dims: tuple[str, ...] = ()) -> str:
 
     def step(i: str, u: T) -> list[T]:
         m = n - 2
-        middle, up, down, left, right = (
-            text.slice(u, o, [m, m]) for o in ([1, 1], [0, 1], [2, 1], [1, 0], [1, 2])
-        )
+        middle, up, down, left, right = (text.slice(u, o, [m, m]) for o in ([1, 1], [0, 1], [2, 1], [1, 0], [1, 2]))
         around = text.binary("addf", text.binary("addf", up, down), text.binary("addf", left, right))
         change = text.scale(text.binary("subf", around, text.scale(middle, "4.0")), "0.1")
         return [text.insert(text.binary("addf", middle, change), u, [1, 1], [m, m])]
@@ -129,7 +131,15 @@ def test_lstm_scan_runs_without_copies() -> None:
     x, wx, wh = text.argument(steps, batch, inner), text.argument(inner, 4 * n), text.argument(n, 4 * n)
     b, h0, c0 = text.argument(4 * n), text.argument(batch, n), text.argument(batch, n)
     ys0 = text.fill([steps, batch, n], "0.0")
-    sigmoid = "%c = arith.constant 1.0 : f32\n%n = arith.negf %x0 : f32\n%e = math.exp %n : f32\n%d = arith.addf %e, %c : f32\n%r = arith.divf %c, %d : f32"
+    sigmoid = "\n".join(
+        [
+            "%c = arith.constant 1.0 : f32",
+            "%n = arith.negf %x0 : f32",
+            "%e = math.exp %n : f32",
+            "%d = arith.addf %e, %c : f32",
+            "%r = arith.divf %c, %d : f32",
+        ]
+    )
 
     def step(t: str, h: T, c: T, ys: T) -> list[T]:
         row = text.slice(x, [t, 0, 0], [1, batch, inner], shape=[batch, inner])
@@ -145,10 +155,10 @@ def test_lstm_scan_runs_without_copies() -> None:
     H0, C0 = data(batch, n), data(batch, n)
     H, C, YS = H0, C0, []
     for t in range(steps):
-        I, F, G, O = np.split(X[t] @ WX + H @ WH + B, 4, axis=1)
-        I, F, O = (1 / (1 + np.exp(-v)) for v in (I, F, O))
-        C = F * C + I * np.tanh(G)
-        H = O * np.tanh(C)
+        gates = np.split(X[t] @ WX + H @ WH + B, 4, axis=1)
+        enter, forget, leave = (1 / (1 + np.exp(-gates[k])) for k in (0, 1, 3))
+        C = forget * C + enter * np.tanh(gates[2])
+        H = leave * np.tanh(C)
         YS.append(H)
     program = check(source, [X, WX, WH, B, H0, C0], [H, C, np.stack(YS)], rtol=1e-4)
     assert program.report.copies == 2  # h0 and c0, before the loop
@@ -190,16 +200,16 @@ def test_while_on_arrays_updates_in_place() -> None:
     assert program.report.copies == 1
 
 
-def test_swapped_carries() -> None:
-    for trips in (0, 1, 2, 5):
-        text = Text()
-        a, b = text.argument(4), text.argument(4)
-        source = text.finish(text.loop(trips, [a, b], lambda i, a, b: [b, text.binary("addf", a, b)]))
-        A, B = data(4), data(4)
-        x, y = A, B
-        for _ in range(trips):
-            x, y = y, x + y
-        check(source, [A, B], [x, y])
+@pytest.mark.parametrize("trips", [0, 1, 2, 5])
+def test_swapped_carries(trips: int) -> None:
+    text = Text()
+    a, b = text.argument(4), text.argument(4)
+    source = text.finish(text.loop(trips, [a, b], lambda i, a, b: [b, text.binary("addf", a, b)]))
+    A, B = data(4), data(4)
+    x, y = A, B
+    for _ in range(trips):
+        x, y = y, x + y
+    check(source, [A, B], [x, y])
 
 
 def test_carry_returned_twice_and_passed_through() -> None:
@@ -247,30 +257,30 @@ def test_nested_loops_carry_in_place() -> None:
     assert program.report.copies == 1
 
 
-def test_matrix_power_needs_two_buffers() -> None:
-    for trips in (1, 2, 3):
-        text = Text()
-        a, w = text.argument(3, 3), text.argument(3, 3)
-        source = text.finish(text.loop(trips, [a], lambda i, x: [text.matmul(x, w)]))
-        A, W = data(3, 3), data(3, 3)
-        program = check(source, [A, W], [A @ np.linalg.matrix_power(W, trips)], rtol=1e-4)
-        assert program.report.copies == 0
+@pytest.mark.parametrize("trips", [1, 2, 3])
+def test_matrix_power_needs_two_buffers(trips: int) -> None:
+    text = Text()
+    a, w = text.argument(3, 3), text.argument(3, 3)
+    source = text.finish(text.loop(trips, [a], lambda i, x: [text.matmul(x, w)]))
+    A, W = data(3, 3), data(3, 3)
+    program = check(source, [A, W], [A @ np.linalg.matrix_power(W, trips)], rtol=1e-4)
+    assert program.report.copies == 0
 
 
-def test_branches() -> None:
-    for number, threshold in (("0.0", 0.0), ("1.0e9", 1e9)):
-        text = Text()
-        x, y = text.argument(2, 3), text.argument(2, 3)
-        total = text.extract(text.reduce(x, [0, 1]))
-        positive = text.compare("ogt", total, number)
-        r = text.branch(
-            positive,
-            lambda: [text.binary("addf", x, y), y, text.fill([], "1.0")],
-            lambda: [x, text.scale(x, "3.0"), text.reduce(y, [0, 1])],
-        )
-        X, Y = np.abs(data(2, 3)) + 1, data(2, 3)
-        expected = [X + Y, Y, np.float32(1)] if X.sum() > threshold else [X, X * 3, Y.sum()]
-        check(text.finish(r), [X, Y], expected)
+@pytest.mark.parametrize(("number", "threshold"), [("0.0", 0.0), ("1.0e9", 1e9)])
+def test_branches(number: str, threshold: float) -> None:
+    text = Text()
+    x, y = text.argument(2, 3), text.argument(2, 3)
+    total = text.extract(text.reduce(x, [0, 1]))
+    positive = text.compare("ogt", total, number)
+    r = text.branch(
+        positive,
+        lambda: [text.binary("addf", x, y), y, text.fill([], "1.0")],
+        lambda: [x, text.scale(x, "3.0"), text.reduce(y, [0, 1])],
+    )
+    X, Y = np.abs(data(2, 3)) + 1, data(2, 3)
+    expected = [X + Y, Y, np.float32(1)] if X.sum() > threshold else [X, X * 3, Y.sum()]
+    check(text.finish(r), [X, Y], expected)
 
 
 def test_results_that_are_arguments_views_constants_and_duplicates() -> None:
@@ -278,7 +288,9 @@ def test_results_that_are_arguments_views_constants_and_duplicates() -> None:
     x = text.argument(2, 3)
     y = text.scale(x, "2.0")
     part = text.slice(y, [0, 1], [2, 2])
-    source = text.finish([x, text.transpose(x, [1, 0]), y, y, part, text.transpose(part, [1, 0]), text.fill([2], "4.0"), text.fill([], "5.0")])
+    source = text.finish(
+        [x, text.transpose(x, [1, 0]), y, y, part, text.transpose(part, [1, 0]), text.fill([2], "4.0"), text.fill([], "5.0")]
+    )
     X = data(2, 3)
     Y = X * 2
     check(source, [X], [X, X.T, Y, Y, Y[:, 1:], Y[:, 1:].T, np.full(2, 4, np.float32), np.float32(5)])
@@ -343,7 +355,9 @@ def test_zero_sizes_and_rank_zero() -> None:
     z = text.binary("addf", total, s, maps=["d0", ""])
     everything = text.binary("mulf", text.reduce(y, [0, 1]), s)
     X, S = np.zeros((0, 3), np.float32), np.float32(3)
-    check(text.finish([y, total, z, everything]), [X, S], [X, np.zeros(3, np.float32), np.full(3, 3, np.float32), np.float32(0)])
+    check(
+        text.finish([y, total, z, everything]), [X, S], [X, np.zeros(3, np.float32), np.full(3, 3, np.float32), np.float32(0)]
+    )
 
 
 @pytest.mark.parametrize(("n", "m"), [(3, 5), (1, 1), (0, 4), (4, 0)])

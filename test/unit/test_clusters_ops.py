@@ -185,7 +185,8 @@ def opaque_cumsum(text: Text, x: T, init: T, n: Any) -> T:
     zero = text.fresh()
     text.emit(f"{zero} = arith.constant 0.0 : f32")
     text.lines.append(
-        f"{out}:2 = scf.for %i = {low} to {high} step {step} iter_args(%t = {init.name}, %s = {zero}) -> ({init.type}, f32) {{\n"
+        f"{out}:2 = scf.for %i = {low} to {high} step {step} iter_args(%t = {init.name}, %s = {zero})"
+        f" -> ({init.type}, f32) {{\n"
         f"%e = tensor.extract {x.name}[%i] : {x.type}\n%a = arith.addf %s, %e : f32\n"
         f"%n2 = tensor.insert %a into %t[%i] : {init.type}\nscf.yield %n2, %a : {init.type}, f32\n}} {{px.opaque}}"
     )
@@ -247,8 +248,8 @@ def test_host_calls_see_contiguous_operands_in_order() -> None:
     text = Text()
     x = text.argument(2, 3)
     text.header += [
-        'func.func private @px_host_0(tensor<3x2xf32>) -> tensor<2xf32> attributes {px.host = 0}',
-        'func.func private @px_host_1(tensor<2x3xf32>) attributes {px.host = 1}',
+        "func.func private @px_host_0(tensor<3x2xf32>) -> tensor<2xf32> attributes {px.host = 0}",
+        "func.func private @px_host_1(tensor<2x3xf32>) attributes {px.host = 1}",
     ]
     turned = text.transpose(text.scale(x, "2.0"), [1, 0])
     answer = T(text.fresh(), (2,))
