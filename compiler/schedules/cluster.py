@@ -204,6 +204,8 @@ class Reader:
         self.outputs: list[Output] = []
         self.globals: list[str] = []
         self.nests: list[Any] = []
+        self.known_maps: dict[Any, list[tuple[Expr, ...]]] = {}
+        self.known_iterators: dict[Any, tuple[bool, ...]] = {}
 
     def read(self) -> Cluster:
         name = ir.StringAttr(self.function.attributes["sym_name"]).value
@@ -325,8 +327,7 @@ class Reader:
         )
         whole = self.writer.pure(f"memref.get_global @{symbol} : memref<{shape}>", [], "g")
         pointer = self.writer.pure(
-            f"memref.reinterpret_cast {whole} to offset: [0], sizes: [], strides: [] : "
-            f"memref<{shape}> to memref<{element}>",
+            f"memref.reinterpret_cast {whole} to offset: [0], sizes: [], strides: [] : memref<{shape}> to memref<{element}>",
             [whole],
             "g",
         )
@@ -441,11 +442,21 @@ class Reader:
 
     def _generic(self, op: Any) -> None:
         groups = [int(size) for size in ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"])]
-        maps = [affine_map(attribute) for attribute in ir.ArrayAttr(op.attributes["indexing_maps"])]
-        reduced = tuple("reduction" in str(kind) for kind in ir.ArrayAttr(op.attributes["iterator_types"]))
+        maps = self._maps(op.attributes["indexing_maps"])
+        reduced = self._reduced(op.attributes["iterator_types"])
         sources = [self._source(op, operand) for operand in op.operands]
         body = Body.of(op.regions[0].blocks[0])
         self._node(op, groups[0], sources, maps, reduced, body)
+
+    def _maps(self, attribute: Any) -> list[tuple[Expr, ...]]:
+        if attribute not in self.known_maps:
+            self.known_maps[attribute] = [affine_map(entry) for entry in attribute]
+        return self.known_maps[attribute]
+
+    def _reduced(self, attribute: Any) -> tuple[bool, ...]:
+        if attribute not in self.known_iterators:
+            self.known_iterators[attribute] = tuple("reduction" in str(kind) for kind in attribute)
+        return self.known_iterators[attribute]
 
     def _source(self, op: Any, operand: Any) -> Source:
         source = self.tensors.get(operand)

@@ -37,9 +37,7 @@ def plan_levels(cluster: Cluster, placed: dict[Node, list[int | None]], reduced:
     """Decides levels, store levels and kept values; `scratch` says whether scratch rows are possible."""
     plan = Plan()
     for node in cluster.nodes:
-        plan.level[node] = max(
-            (plan.level[source.node] + source.node.is_reduction for source in _values(node)), default=0
-        )
+        plan.level[node] = max((plan.level[source.node] + source.node.is_reduction for source in _values(node)), default=0)
         covers = any(dim is not None and reduced[dim] for dim in placed[node])
         if not node.is_reduction and (covers or not any(reduced)):
             plan.full.add(node)

@@ -28,7 +28,7 @@ ROW_BLOCK = 192
 COLUMN_BLOCK = 128
 """Columns of a tile: long enough for the fused ops behind the product to run in whole vectors."""
 
-PANEL_BYTES = 1 << 18
+PANEL_BYTES = 1 << 17
 """A depth whose packed panel is not larger is walked in one go; deeper products are cut into blocks of half that."""
 
 DYNAMIC_ROWS = 8
@@ -79,7 +79,7 @@ def find_product(cluster: Cluster) -> Product | None:
         return None
     rows, columns = _largest(domain, roles, "rows"), _largest(domain, roles, "columns")
     depth = roles.index("depth")
-    if any(isinstance(domain.sizes[loop], int) and _static(domain.sizes[loop]) < 4 for loop in (rows, columns, depth)):
+    if min(_static(domain.sizes[rows]), _static(domain.sizes[columns])) < 2 or _static(domain.sizes[depth]) < 4:
         return None
     outer = [loop for loop in range(len(roles)) if loop not in (rows, columns, depth)]
     accesses = [domain.accesses[operand_key(node, operand)] for operand in node.operands]
@@ -131,7 +131,7 @@ class Gemm:
         self.lanes = isa.lanes(8 * element_bytes(product.element))
         block_rows, block_columns = isa.gemm_tile(product.element)
         if isinstance(columns, int) and columns <= self.lanes:
-            block_columns = self.lanes
+            block_columns, block_rows = self.lanes, 2 * block_rows  # as many accumulators, half as wide
         self.vectors = block_columns // self.lanes
         self.width = block_columns
         if any(isinstance(step, str) for step in product.left.coefficients):
@@ -233,9 +233,7 @@ class Gemm:
                 0,
                 columns,
                 self.width,
-                lambda offset, width: self._panel(
-                    row, rows, self.writer.add(column, offset), offset, width, start, length
-                ),
+                lambda offset, width: self._panel(row, rows, self.writer.add(column, offset), offset, width, start, length),
             )
 
         self._blocks(0, depth, self.depth_block, block)
@@ -276,9 +274,7 @@ class Gemm:
                 f"arith.andi {self.writer.index(left)}, {self.writer.index(size)} : index", [str(left)], "x"
             )
             wanted = self.writer.compare("ne", bit, 0)
-            self.writer.conditional(
-                wanted, partial(self._micro, size, self.writer.add(row, at), at, offset, start, length)
-            )
+            self.writer.conditional(wanted, partial(self._micro, size, self.writer.add(row, at), at, offset, start, length))
             at = self.writer.add(at, bit)
             size //= 2
 

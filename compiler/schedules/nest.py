@@ -364,16 +364,14 @@ class Nest:
         """The node's body at the current point."""
         self.writer.location, previous = node.location, self.writer.location
         arguments = [
-            self._operand(node, operand) if node.body.reads(number) else ""
-            for number, operand in enumerate(node.operands)
+            self._operand(node, operand) if node.body.reads(number) else "" for number, operand in enumerate(node.operands)
         ]
         if accumulators is not None:
             arguments += accumulators
         else:
             count = len(node.operands)
             arguments += [
-                self._operand(node, init) if node.body.reads(count + number) else ""
-                for number, init in enumerate(node.inits)
+                self._operand(node, init) if node.body.reads(count + number) else "" for number, init in enumerate(node.inits)
             ]
         results = node.body.inline(
             self.writer, arguments, self.cluster.scalars, lambda dim: self._node_position(node, dim), self._gather

@@ -111,16 +111,12 @@ class Writer:
         self._close(f"{head} {{", lines, results)
         return results
 
-    def conditional(
-        self, condition: str, then: Callable[[], None], otherwise: Callable[[], None] | None = None
-    ) -> None:
+    def conditional(self, condition: str, then: Callable[[], None], otherwise: Callable[[], None] | None = None) -> None:
         """An scf.if without results."""
         branches = [then] if otherwise is None else [then, otherwise]
         self.choose(condition, [partial(_nothing_from, branch) for branch in branches], [])
 
-    def choose(
-        self, condition: str, branches: Sequence[Callable[[], Sequence[str]]], types: Sequence[str]
-    ) -> list[str]:
+    def choose(self, condition: str, branches: Sequence[Callable[[], Sequence[str]]], types: Sequence[str]) -> list[str]:
         """An scf.if whose one or two branches return the values it yields."""
         results = [self.name("r") for _ in types]
         lines = self._region([], branches[0], types)

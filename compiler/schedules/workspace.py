@@ -36,7 +36,5 @@ class Workspace:
             "w",
         )
         offset = writer.index(writer.add(self.base, start))
-        pointer = writer.pure(
-            f"memref.view {whole}[{offset}][] : memref<?xi8> to memref<{element}>", [whole, offset], "w"
-        )
+        pointer = writer.pure(f"memref.view {whole}[{offset}][] : memref<?xi8> to memref<{element}>", [whole, offset], "w")
         return View(pointer, element, (count,), (1,))
