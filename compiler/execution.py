@@ -15,6 +15,7 @@ from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import tree
 from phalanx.dialects.aval import Aval, aval_of
 from phalanx.dialects.errors import ArgumentError, DeviceError, PhalanxError, TraceError
+from phalanx.dialects.requirements import check_all
 from phalanx.runtime.backends import REGISTRY, Backend, ResultType, get_backend
 from phalanx.runtime.signature import Argument, Signature
 
@@ -69,13 +70,14 @@ class Compiled:
         tensors = [leaf if isinstance(leaf, Tensor) else _argument(leaf, aval, backend)
                    for leaf, aval in zip(leaves, self.traced.inputs, strict=True)]
         storages = [t.storage for t in tensors] + [_moved(t, backend) for t in self.traced.hidden]
-        results = self.runner(backend, storages)
-        for index in self.donated:
-            tensors[index].mark_donated(self.signature.inputs[index].name, self.traced.name)
         outputs = self.traced.outputs
         if self.signature.dims:
             sizes = dict(zip(self.signature.dims, self.signature.bind(tensors + self.traced.hidden), strict=True))
+            check_all(self.traced.requirements, sizes)
             outputs = [a if a.is_static else a.bind(sizes) for a in outputs]
+        results = self.runner(backend, storages)
+        for index in self.donated:
+            tensors[index].mark_donated(self.signature.inputs[index].name, self.traced.name)
         found = [Tensor(s, a, backend) for s, a in zip(results, outputs, strict=True)]
         return tree.unflatten(self.traced.out_tree, found)
 

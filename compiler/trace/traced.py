@@ -13,6 +13,7 @@ from phalanx.compiler.trace import state, tree
 from phalanx.compiler.trace.locations import user_location_text
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.compiler.trace.tracing import Trace
+from phalanx.dialects import requirements
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.errors import CompileError, PhalanxError, TraceError
 
@@ -34,6 +35,8 @@ class Traced:
     call_sites: list[Any] = field(default_factory=list)
     op_count: int = 0
     origin: str = ""
+    #: what named sizes must satisfy, checked at each call
+    requirements: list[requirements.Requirement] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -49,7 +52,7 @@ def trace_function(function: Callable[..., Any], avals: Sequence[Aval], names: S
 
     Raises TraceError when the result holds something that is not a tensor.
     """
-    with context() as mlir:
+    with context() as mlir, requirements.collect() as needed:
         trace = Trace(mlir)
         try:
             with state.activate(trace):
@@ -76,7 +79,7 @@ def trace_function(function: Callable[..., Any], avals: Sequence[Aval], names: S
         if not trace.module.operation.verify():
             raise CompileError(f"{name}: tracing made an invalid module", note=str(trace.module))
         return Traced(name, trace.module, list(names), list(avals), trace.hidden, [r.aval for r in results], out_tree,
-                      trace.call_sites, trace.op_count)
+                      trace.call_sites, trace.op_count, requirements=list(needed))
 
 
 def _result(trace: Trace, leaf: Any, where: str, name: str) -> Tracer:

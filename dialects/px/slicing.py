@@ -15,6 +15,7 @@ from phalanx.dialects.errors import DTypeError, ShapeError, TraceError
 from phalanx.dialects.kinds import Movement, Sample, emit
 from phalanx.dialects.opdef import AnyType, Attr, Integer, Ints, Operand, Sizes, Variadic, lookup, op
 from phalanx.dialects.px.shape import filled, is_size, normalize_shape, normalize_size, with_batch_axis, zeros_like
+from phalanx.dialects.requirements import at_least
 
 
 def _per_axis(values: Any, rank: int, who: str, what: str) -> list[Any]:
@@ -23,14 +24,6 @@ def _per_axis(values: Any, rank: int, who: str, what: str) -> list[Any]:
     if len(listed) != rank:
         raise ShapeError(f"{who}: needs one {what} per axis, got {len(listed)} for rank {rank}")
     return listed
-
-
-def _is_false(decide: Any) -> bool:
-    """Whether a comparison of sizes is known to fail; one that names leave open is not."""
-    try:
-        return not decide()
-    except TraceError:
-        return False
 
 
 @op
@@ -55,10 +48,9 @@ class slice_(Movement):
         first = tuple(normalize_size(s, cls.name) for s in _per_axis(start, rank, cls.name, "start"))
         last = [normalize_size(s, cls.name) for s in _per_axis(limit, rank, cls.name, "limit")]
         for axis, (begin, end, size) in enumerate(zip(first, last, shape, strict=True)):
-            if _is_false(lambda: begin <= end):  # noqa: B023 - called at once
-                raise ShapeError(f"slice: needs 0 <= start <= limit <= size, got {begin}:{end} for axis {axis}")
-            if not (isinstance(end, int) and isinstance(size, int)):
-                last[axis] = dims.minimum(end, size)  # what is not known now must not leave the tensor later
+            bounds = f"slice: needs 0 <= start <= limit <= size, got {begin}:{end} for axis {axis} of size {size}"
+            if not at_least(end, begin, bounds):
+                raise ShapeError(bounds)
         steps = (1,) * rank if strides is None else tuple(int(s) for s in _per_axis(strides, rank, cls.name, "stride"))
         return [x], {"start": first, "limit": tuple(last), "strides": steps}
 
@@ -71,10 +63,11 @@ class slice_(Movement):
             if stride < 1:
                 raise ShapeError(f"slice: strides are at least 1, got {stride} for axis {axis}",
                                  hint="x[::-1] or px.flip for the opposite order")
+            bounds = f"slice: needs 0 <= start <= limit <= size, got {start}:{limit} for axis {axis} of {aval}"
             # With a stride, an empty slice may end a little before its start: (n - 2) // 2 elements are none for n = 2.
-            if _is_false(lambda: start <= limit + stride - 1) or _is_false(lambda: limit <= size):  # noqa: B023 - called at once
-                raise ShapeError(f"slice: needs 0 <= start <= limit <= size, got {start}:{limit} for axis {axis} "
-                                 f"of {aval}")
+            inside = at_least(start, 0, bounds) and at_least(size, limit, bounds)
+            if not inside or not at_least(limit + stride - 1, start, bounds):
+                raise ShapeError(bounds)
             shape.append(dims.floor_divide(limit - start + (stride - 1), stride))
         return aval.with_shape(tuple(shape))
 
@@ -137,8 +130,9 @@ def _check_window(who: str, aval: Aval, sizes: Shape, starts: Sequence[Aval]) ->
         if start.ndim:
             raise ShapeError(f"{who}: a start is a rank-0 integer, got {start}")
     for axis, (size, window) in enumerate(zip(aval.shape, sizes, strict=True)):
-        if _is_false(lambda: window <= size):  # noqa: B023 - called at once
-            raise ShapeError(f"{who}: the window is larger than the tensor, got {window} for axis {axis} of {aval}")
+        larger = f"{who}: the window is larger than the tensor, got {window} for axis {axis} of {aval}"
+        if not at_least(size, window, larger):
+            raise ShapeError(larger)
 
 
 def _start_list(starts: Any, rank: int, who: str) -> list[Any]:
@@ -330,8 +324,9 @@ class pad(Movement):
             if interior < 0:
                 raise ShapeError(f"pad: interior padding is at least 0, got {interior}")
             total = _spread(size, interior) + low + high
-            if isinstance(total, int) and total < 0:
-                raise ShapeError(f"pad: crops more than there is, got {low}, {high} for size {size}")
+            cropped = f"pad: crops more than there is, got {low}, {high} for size {size}"
+            if not at_least(total, 0, cropped):
+                raise ShapeError(cropped)
             shape.append(total)
         return aval.with_shape(tuple(shape))
 

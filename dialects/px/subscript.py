@@ -169,9 +169,7 @@ def _position(item: Any, axis: int, size: Size) -> _Position:
         if not -size <= at < size:
             raise OutOfRangeError(f"index: {at} is out of range for axis {axis} of size {size}")
         return _Position(axis, at % size)
-    if at >= 0:
-        return _Position(axis, at and dims.minimum(at, size - 1))
-    return _Position(axis, dims.maximum(size + at, 0))
+    return _Position(axis, at if at >= 0 else size + at)  # that there is such a position is checked at the call
 
 
 def _range(item: slice, axis: int, size: Size) -> _Range:
