@@ -17,7 +17,7 @@ from phalanx.dialects.opdef import lookup
 from phalanx.dialects.px.rearrange import stack
 from phalanx.runtime import dlpack
 from phalanx.runtime.backends import Backend, get_backend
-from phalanx.runtime.buffer import buffer_from_dlpack
+from phalanx.runtime.buffer import buffer_from_dlpack, checked_dtype
 from phalanx.runtime.device import Device, parse_device
 
 _MAX_RANK = 64  # NumPy's own limit; a list nested deeper holds itself
@@ -72,6 +72,8 @@ def _array_of(obj: Any, dtype: DType | None, copy: bool | None) -> np.ndarray[An
     """`obj` as a NumPy array of `dtype`, or of the dtype its elements ask for."""
     if isinstance(obj, (complex, np.complexfloating)) or getattr(getattr(obj, "dtype", None), "kind", "") == "c":
         raise DTypeError("asarray: complex numbers are not supported", hint="pass the real and imaginary parts apart")
+    if isinstance(obj, np.ma.MaskedArray):
+        checked_dtype(obj)  # refuses it: NumPy would drop the mask without a word
     if dtype is None or isinstance(obj, (np.ndarray, np.generic)):
         array = numpy_of(obj)
         if copy is False and array is not obj:

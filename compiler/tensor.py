@@ -31,8 +31,9 @@ class Tensor:
     px.Tensor([2. 4.], dtype=float32)
 
     Operators take tensors, NumPy arrays, lists and Python numbers and give tensors, whichever side the tensor
-    is on. A NumPy function called on a tensor (`np.sin(t)`) reads it and gives a NumPy array; `px.sin` stays on
-    the tensor's backend. Tensors hash by identity and compare elementwise.
+    is on (so `array += tensor` binds `array` to a new tensor). A NumPy function called on a tensor (`np.sin(t)`)
+    reads it and gives a NumPy array; `px.sin` stays on the tensor's backend. Tensors hash by identity and compare
+    elementwise.
     """
 
     __slots__ = ("__weakref__", "_gone", "aval", "backend", "storage")

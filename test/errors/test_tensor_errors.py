@@ -31,6 +31,8 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str, str]] = [
     (lambda: px.asarray(None), px.DTypeError, "a NoneType of dtype object", "pass numbers"),
     (lambda: px.asarray({"a": 1}), px.DTypeError, "a dict of dtype object", "pass numbers"),
     (lambda: px.asarray(np.zeros(2, "M8[s]")), px.DTypeError, r"datetime64\[s\] is not numeric", "pass numbers"),
+    (lambda: px.asarray(np.ma.masked_array([1, 2], [0, 1])), px.DTypeError, "masked arrays", "filled"),
+    (lambda: px.asarray(np.zeros(2, "f4,i4")), px.DTypeError, "is not numeric", "pass numbers"),
     (lambda: px.asarray([[1], [1, 2]]), px.DTypeError, "cannot make a tensor", "equal lengths"),
     (lambda: px.asarray([px.asarray([1]), [1, 2]]), px.DTypeError, "cannot make a tensor", "equal lengths"),
     (lambda: px.asarray(cyclic()), px.DTypeError, "lists nested more than 64 deep", "does a list hold itself"),
