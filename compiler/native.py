@@ -26,8 +26,9 @@ from phalanx.runtime.executable import Executable
 from phalanx.runtime.host_calls import HOST_CALL_ADDRESS, HOST_CALL_SYMBOL
 from phalanx.runtime.signature import Signature
 
-# Loaded code by structure: the IR without locations plus every option that changes code.
-_loaded: dict[bytes, Any] = {}
+# Loaded code, and which result it writes over which donated argument, by structure: the IR without locations plus
+# every option that changes code.
+_loaded: dict[bytes, tuple[Any, dict[int, int]]] = {}
 _lock = threading.Lock()
 
 
@@ -67,6 +68,11 @@ def _try_in_a_child(module: ir.Module, signature: Signature, label: str) -> None
 
 def load(module: ir.Module, signature: Signature, label: str, seconds: dict[str, float]) -> Any:
     """Machine code of a px module, compiled unless a module of the same structure was."""
+    return _load(module, signature, label, seconds)[0]
+
+
+def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str, float],
+          ) -> tuple[Any, dict[int, int]]:
     key = structure_key(module)
     with _lock:
         known = _loaded.get(key)
@@ -78,6 +84,7 @@ def load(module: ir.Module, signature: Signature, label: str, seconds: dict[str,
         if config.get("compile_isolated"):
             _try_in_a_child(module, signature, label)
         lowered, target = lower(module, label)
+        overwritten = _overwritten(lowered)
         add_entry(lowered, inputs=len(signature.inputs), results=len(signature.outputs), dims=len(signature.dims))
         seconds["passes"] = now() - start
         start = now()
@@ -87,29 +94,39 @@ def load(module: ir.Module, signature: Signature, label: str, seconds: dict[str,
     code = jit.load(artifact.object, symbols={HOST_CALL_SYMBOL: HOST_CALL_ADDRESS})
     seconds["load"] = now() - start
     with _lock:
-        return _loaded.setdefault(key, code)
+        return _loaded.setdefault(key, (code, overwritten))
 
 
-def aliases_of(signature: Signature, donated: Sequence[int]) -> dict[int, int]:
-    """Which result takes the memory of which donated argument: the first of the same type, each once."""
-    found: dict[int, int] = {}
-    free = list(range(len(signature.outputs)))
+def _main(module: ir.Module) -> ir.Operation:
+    return next(o.operation for o in module.body.operations
+                if "sym_name" in o.attributes and ir.StringAttr(o.attributes["sym_name"]).value == "main")
+
+
+def _overwritten(lowered: ir.Module) -> dict[int, int]:
+    """Which result the clusters stage writes over which donated argument."""
+    attributes = _main(lowered).attributes
+    if "px.overwrites" not in attributes:
+        return {}
+    pairs = list(ir.DenseI64ArrayAttr(attributes["px.overwrites"]))
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+
+def _mark_donated(module: ir.Module, donated: Sequence[int]) -> None:
+    """Tell the stages whose memory they may write results to."""
+    main = _main(module)
+    rows = [{a.name: a.attr for a in ir.DictAttr(row)} for row in ir.ArrayAttr(main.attributes["arg_attrs"])]
     for index in donated:
-        argument = signature.inputs[index]
-        for output in free:
-            result = signature.outputs[output]
-            if (result.dtype, result.shape) == (argument.dtype, argument.shape):
-                found[output] = index
-                free.remove(output)
-                break
-    return found
+        rows[index]["px.donated"] = ir.UnitAttr.get()
+    main.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(row) for row in rows])
 
 
 def runner(traced: Any, signature: Signature, donated: Sequence[int], seconds: dict[str, float]) -> Runner:
     """Compile a traced function and say how to run it on any host backend."""
-    code = load(traced.module, signature, traced.name, seconds)
-    executable = Executable(code, signature, donated=donated, aliases=aliases_of(signature, donated),
-                            sites=traced.call_sites)
+    if donated:
+        with context():
+            _mark_donated(traced.module, donated)
+    code, overwritten = _load(traced.module, signature, traced.name, seconds)
+    executable = Executable(code, signature, donated=donated, aliases=overwritten, sites=traced.call_sites)
 
     def run(backend: Backend, storages: list[Any]) -> Sequence[Any]:
         count = config.get("num_threads")

@@ -68,7 +68,7 @@ class Executable:
             source, result = signature.inputs[index], signature.outputs[output]
             if index not in self.donated:
                 raise ArgumentError(f"{signature.function}: '{source.name}' is aliased but not donated")
-            if (source.dtype, source.shape) != (result.dtype, result.shape):
+            if (source.dtype.itemsize, source.shape) != (result.dtype.itemsize, result.shape):
                 raise ArgumentError(f"{signature.function}: '{source.name}' {source} cannot hold a {result}")
         if len(set(self.aliases.values())) != len(self.aliases):
             raise ArgumentError(f"{signature.function}: two results alias one argument")
@@ -127,6 +127,8 @@ class Executable:
                 memory = buffers[source].memory
             else:
                 memory = self._allocator.allocate(math.prod(shape) * dtype.itemsize)
+                if source is not None:  # the code reads such an argument where its result is
+                    ctypes.memmove(memory.address, buffers[source].memory.address, math.prod(shape) * dtype.itemsize)
             results.append(Buffer(memory, dtype, shape, self._allocator.device))
         return results
 

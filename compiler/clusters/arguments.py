@@ -8,6 +8,7 @@ from typing import Any
 from mlir import ir
 
 from phalanx.compiler.clusters import sizes
+from phalanx.compiler.clusters.carries import overwrites
 from phalanx.compiler.clusters.model import Block, Buffer, Place, Ref, Tensor
 from phalanx.compiler.clusters.read import Reader
 from phalanx.compiler.clusters.sizes import Size

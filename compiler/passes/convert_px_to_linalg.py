@@ -76,7 +76,7 @@ class _Converter:
     def _argument_attributes(self, made: ir.Operation, count: int) -> None:
         if "arg_attrs" not in self.old.attributes:
             return
-        rows = [ir.DictAttr.get({k: v for k, v in _items(ir.DictAttr(row)) if k in ("px.name", "px.shape")})
+        rows = [ir.DictAttr.get({k: v for k, v in _items(ir.DictAttr(row)) if k in ("px.name", "px.shape", "px.donated")})
                 for row in ir.ArrayAttr(self.old.attributes["arg_attrs"])]
         rows += [ir.DictAttr.get({"px.name": ir.StringAttr.get(n)}) for n in self.names]
         if len(rows) == count:
