@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,9 @@ PUBLIC = dict(documented())
 def run_examples(text: str, name: str, namespace: dict[str, Any]) -> list[str]:
     """Run the `>>>` examples of a text; what differed, as doctest reports it."""
     test = doctest.DocTestParser().get_doctest(text, namespace, name, name, 0)
+    test.globs = namespace  # not a copy: what one block defines the next one sees
     reported: list[str] = []
-    doctest.DocTestRunner(verbose=False).run(test, out=reported.append, clear_globs=False)
+    doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS).run(test, out=reported.append, clear_globs=False)
     return reported
 
 
@@ -80,7 +82,9 @@ def pieces(text: str) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("document", EXECUTABLE)
 def test_a_document_runs_from_top_to_bottom(document, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, Any] = {"__name__": "document"}
+    module = types.ModuleType("document")  # dataclasses look their module up
+    monkeypatch.setitem(sys.modules, "document", module)
+    namespace = vars(module)
     text = (ROOT / document).read_text(encoding="utf-8")
     blocks = list(pieces(text))
     assert blocks, "a document listed as executable has no python block"
