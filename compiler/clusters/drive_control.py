@@ -181,10 +181,8 @@ class _Loop:
         return leaving
 
     def _write_for(self) -> list[Any]:
-        bounds = [self.memory.size(bound) for bound in self.payload.bounds]
         variable = self.payload.variable
-        if variable.type != self.memory.index:
-            bounds = [self.driver.scalar(value) for value in list(self.node.op.operands)[:3]]
+        bounds = [self.driver.scalar(value) for value in list(self.node.op.operands)[:3]]
         types = [value.type for value in self.starts]
         op = build.create("scf.for", types, [*bounds, *self.starts], regions=1)
         block_types = [variable.type, *types]

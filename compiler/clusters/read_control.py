@@ -101,11 +101,15 @@ def read_for(reader: Reader, op: Any, block: Block) -> None:
         carries.append(Carry(initial, _enter(reader, argument, body, _extents(initial)), k))
     reader.read_block(body_block, body)
     control = Control("for", [body], carries, variable=variable)
-    control.bounds = tuple(reader.size_of(value) for value in list(op.operands)[:3])
-    if all(isinstance(bound, int) for bound in control.bounds):
+    limits = list(op.operands)[:3]
+    if variable.type == reader.index_type:
+        control.bounds = tuple(reader.size_of(value) for value in limits)
+    if control.bounds and all(isinstance(bound, int) for bound in control.bounds):
         low, high, step = (int(bound) for bound in control.bounds)  # type: ignore[arg-type]
         control.trips = max(0, -(-(high - low) // step))
     node = _finish(reader, op, block, control)
+    for value in limits:
+        reader.need(node, value)
     control.results = _results(reader, node, op, [_extents(carry.init) for carry in carries])
 
 

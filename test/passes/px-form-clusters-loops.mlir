@@ -54,7 +54,7 @@ func.func @main(%x: tensor<8xf32>) -> tensor<8xf32> {
 
 // Sizes known only at run time: they are index arguments, also of the arena's size.
 // CHECK-LABEL: func.func @main(
-// CHECK-SAME: %[[N:.*]]: index
+// CHECK-SAME: %[[N:[a-z0-9]+]]: index
 // CHECK-SAME: px.dims = ["n"]
 // CHECK: call @con_{{.*}}%[[N]]
 // CHECK: func.func private @con_{{.*}}: index, %{{.*}}: memref<i8>)
