@@ -21,6 +21,7 @@ from phalanx.dialects.px.host_indexing import HostArray, host_gather, host_scatt
 from phalanx.dialects.px.scatter_gradients import Site, scatter_gradients
 from phalanx.dialects.px.shape import is_size, move_axis, with_batch_axis, zeros_like
 from phalanx.dialects.px.slicing import iota_along
+from phalanx.dialects.requirements import at_least
 
 COMBINES = ("set", "add", "multiply", "min", "max")
 MODES = ("clip", "drop")
@@ -79,8 +80,10 @@ class gather(Indexing):
     def infer(cls, avals: Sequence[Aval], attrs: dict[str, Any]) -> Aval:
         aval, *indices = avals
         shape = _selection_shape(cls.name, aval, indices, attrs["axes"])
-        if not any(is_size(s, 0) for s in shape) and any(is_size(aval.shape[a], 0) for a in attrs["axes"]):
-            raise ShapeError(f"gather: nothing to read along an empty axis, got {aval}")
+        if all(isinstance(s, int) and s > 0 for s in shape):
+            empty = f"gather: nothing to read along an empty axis, got {aval}"
+            if not all(at_least(aval.shape[a], 1, empty) for a in attrs["axes"]):
+                raise ShapeError(empty)
         return aval.with_shape(shape)
 
     eval = lambda xp, x, *indices, axes: xp.through_numpy(

@@ -21,6 +21,7 @@ X = np.arange(20.0).reshape(5, 4)
     (lambda x: px.slice(x, (1, 0), (3, 4)), 3, r"slice: needs 0 <= start <= limit <= size.*got n = 2"),
     (lambda x: x[2], 3, r"slice: needs 0 <= start"),
     (lambda x: x[-3], 3, r"slice: needs 0 <= start"),
+    (lambda x: x[np.array([0, 0])], 1, r"gather: nothing to read along an empty axis"),
     (lambda x: px.pad(x, 0.0, [(-2, -1), (0, 0)]), 3, r"pad: crops more than there is"),
 ])
 def test_sizes_that_break_an_op_are_refused(compiler: str, backend: str, function: Any, rows: int,
