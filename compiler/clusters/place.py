@@ -135,7 +135,10 @@ def _place_source(node: Node, insert: Insert) -> None:
         return
     place = node.outputs[0].home
     assert place is not None and node.cluster is not None
-    before: set[int] = set()
+    # The producer needs the address of the region, so whatever computes its offset runs first.
+    before = {maker.cluster.number for maker in node.needs if maker.cluster is not None and maker.cluster is not unit}
+    if any(maker.cluster is unit for maker in node.needs):
+        return
     current: Node | None = node
     current_insert = insert
     while current_insert.into is not None:
