@@ -41,6 +41,7 @@ from phalanx.runtime.threads import prepare_launch
 
 _MOST_PROGRAMS = 1024
 _MOST_PLANS = 8192
+_WORTH_THREADS = 1 << 12  # elements
 _QUICK = 1  # the optimisation level of single ops: one loop nest gains nothing from more
 
 Runner = Callable[[Sequence[Buffer]], list[Buffer]]
@@ -61,7 +62,7 @@ class Program:
 class Plan:
     """A program at fixed sizes: everything that is the same in every call on operands of these shapes."""
 
-    __slots__ = ("_arena", "_entry", "_name", "_pointers", "_results", "_sizes")
+    __slots__ = ("_arena", "_entry", "_large", "_name", "_pointers", "_results", "_sizes")
 
     def __init__(self, name: str, program: Program, sizes: Mapping[str, int], results: Sequence[Any]) -> None:
         self._name = name
@@ -70,6 +71,8 @@ class Plan:
         self._sizes = (ctypes.c_int64 * len(program.dims))(*[sizes[dim] for dim in program.dims])
         self._arena = int(program.measure(self._sizes))
         self._results = [(r.dtype, tuple(r.shape), math.prod(r.shape) * r.dtype.itemsize) for r in results]
+        # Reading the option takes as long as a small op, which no second thread would help.
+        self._large = math.prod(max(n, 1) for n in sizes.values()) >= _WORTH_THREADS
 
     def __call__(self, operands: Sequence[Buffer]) -> list[Buffer]:
         allocate = HOST.allocate
@@ -78,7 +81,7 @@ class Plan:
         addresses = [memory.address for memory in memories]
         addresses += [buffer.pointer for buffer in found]
         arena = allocate(self._arena) if self._arena else None
-        prepare_launch()
+        prepare_launch((config.get("num_threads") or None) if self._large else None)
         status = self._entry(self._pointers(*addresses), self._sizes, arena.address if arena is not None else None)
         if status:
             raise DeviceError(f"{self._name}: native code failed with status {status}")
