@@ -319,14 +319,16 @@ class Gemm:
             value = load(self.writer, self.product.right.view, source)
             store(self.writer, self.panel, self.writer.add(self.writer.mul(depth, self.width), lane), value)
 
+        def lane_of(lane: str, _: list[str]) -> None:
+            self.writer.loop(0, length, 1, lambda depth, _: copy(lane, depth))
+
+        def depth_of(depth: str, _: list[str]) -> None:
+            self.writer.loop(0, width, 1, lambda lane, _: copy(lane, depth))
+
         if along_depth:
-            self.writer.loop(
-                0, width, 1, lambda lane, _: self.writer.loop(0, length, 1, lambda depth, _: copy(lane, depth)) and None
-            )
+            self.writer.loop(0, width, 1, lane_of)
         else:
-            self.writer.loop(
-                0, length, 1, lambda depth, _: self.writer.loop(0, width, 1, lambda lane, _: copy(lane, depth)) and None
-            )
+            self.writer.loop(0, length, 1, depth_of)
 
     # -- registers ---------------------------------------------------------------------------------
 

@@ -271,9 +271,7 @@ def test_transposed_output() -> None:
 def test_other_levels(level: str) -> None:
     shape = (40, 50, 60)
     left, right, result = Array("f32", (40, 60)), Array("f32", (60, 50)), Array("f32", (40, 50))
-    text = cluster_text(
-        "contraction", [left, right], [result], contraction(left, right, result, MATMUL, "ppr"), ["%mm"]
-    )
+    text = cluster_text("contraction", [left, right], [result], contraction(left, right, result, MATMUL, "ppr"), ["%mm"])
     kernel = Kernel(text, level=level)
     rng = np.random.default_rng(13)
     a = rng.standard_normal((shape[0], shape[2])).astype(np.float32)
