@@ -45,7 +45,20 @@ class RandomProgram:
 
     def grow(self, values: list[Value], depth: int) -> None:
         kinds = ["unary", "unary", "binary", "binary", "binary", "row", "reduce", "column", "matmul", "gram"]
-        kinds += ["transpose", "insert", "insert", "slice", "total", "scalar", "fill", "reverse"]
+        kinds += [
+            "transpose",
+            "insert",
+            "insert",
+            "slice",
+            "total",
+            "scalar",
+            "fill",
+            "reverse",
+            "fold",
+            "fold",
+            "shift",
+            "join",
+        ]
         if depth == 0:
             kinds += ["loop", "loop", "branch", "while"]
         made = getattr(self, "_" + str(self.random.choice(kinds)))(values, depth)
@@ -131,6 +144,35 @@ class RandomProgram:
     def _reverse(self, values: list[Value], depth: int) -> list[Value]:
         t, a = self.pick(values, (4,))
         return [(self.text.elementwise("%r = arith.negf %x0 : f32", [t], [4], ["3 - d0"]), -a[::-1])]
+
+    def _fold(self, values: list[Value], depth: int) -> list[Value]:
+        """A value meets its own transpose or reversal: never in place."""
+        t, a = self.pick(values, (4, 4))
+        maps, other = (("d1, d0", a.T), ("3 - d0, d1", a[::-1]))[int(self.random.integers(2))]
+        line = "%s = arith.addf %x0, %x1 : f32\n%r = math.tanh %s : f32"
+        return [(self.text.elementwise(line, [t, t], [4, 4], ["d0, d1", maps]), np.tanh(a + other))]
+
+    def _shift(self, values: list[Value], depth: int) -> list[Value]:
+        """Rows 1.. replaced by a mean with the rows above, as in a stencil."""
+        t, a = self.pick(values, (4, 4))
+        below, above = self.text.slice(t, [1, 0], [3, 4]), self.text.slice(t, [0, 0], [3, 4])
+        mean = self.text.scale(self.text.binary("addf", below, above), "0.5")
+        result = a.copy()
+        result[1:] = (a[1:] + a[:-1]) * np.float32(0.5)
+        return [(self.text.insert(mean, t, [1, 0], [3, 4]), result)]
+
+    def _join(self, values: list[Value], depth: int) -> list[Value]:
+        """Columns of two values side by side."""
+        t, a = self.pick(values, (4, 4))
+        u, b = self.pick(values, (4, 4))
+        left, right = self.text.slice(t, [0, 0], [4, 2]), self.text.slice(u, [0, 1], [4, 2])
+        if self.random.random() < 0.6:
+            left, right = self.text.unary("math.tanh", left), self.text.scale(right, "0.5")
+            pieces = np.tanh(a[:, :2]), b[:, 1:3] * np.float32(0.5)
+        else:
+            pieces = a[:, :2], b[:, 1:3]
+        joined = self.text.insert(left, self.text.empty([4, 4]), [0, 0], [4, 2])
+        return [(self.text.insert(right, joined, [0, 2], [4, 2]), np.concatenate(pieces, 1))]
 
     # Control flow: the body is rebuilt for every iteration on NumPy's side, with the same random choices.
 

@@ -15,6 +15,7 @@ from mlir.passmanager import PassManager
 
 from phalanx.compiler.clusters.stage import ClusterReport, form_clusters
 from phalanx.compiler.context import context
+from phalanx.compiler.pipeline.stages import cpu_stages, run_stages
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry
 from phalanx.runtime.jit import load
 
@@ -67,21 +68,32 @@ def _strided_copies_to_linalg(module: Any) -> None:
         op.erase()
 
 
-class Compiled:
-    """A program ready to be called on NumPy arrays."""
+def _lower_with_upstream_only(module: Any) -> None:
+    PassManager.parse(f"builtin.module({_TO_LOOPS})").run(module.operation)
+    _strided_copies_to_linalg(module)
+    PassManager.parse(f"builtin.module({_TO_LLVM})").run(module.operation)
 
-    def __init__(self, text: str, fuse: bool = True) -> None:
+
+class Compiled:
+    """A program ready to be called on NumPy arrays.
+
+    Upstream lowering computes every result of a cluster before it stores any, so only the real schedules
+    (`scheduled=True`) show whether an output that overwrites an input does so safely.
+    """
+
+    def __init__(self, text: str, fuse: bool = True, scheduled: bool = False) -> None:
         with context(), ir.Location.unknown():
             module, self.report = clustered(text, fuse)
             self.text = str(module)
             main = next(op for op in module.body.operations if str(op.attributes["sym_name"]) == '"main"')
             inputs, self.results = (ir.IntegerAttr(main.attributes[k]).value for k in ("px.inputs", "px.results"))
             dims = len(main.arguments) - inputs - self.results - 1
-            PassManager.parse(f"builtin.module({_TO_LOOPS})").run(module.operation)
-            _strided_copies_to_linalg(module)
-            PassManager.parse(f"builtin.module({_TO_LLVM})").run(module.operation)
+            if scheduled:
+                run_stages(module, cpu_stages(threads=False), first="scheduled")
+            else:
+                _lower_with_upstream_only(module)
             add_entry(module, inputs=inputs, results=self.results, dims=dims)
-            artifact = CpuTarget(passes="").finish(module)
+            artifact = CpuTarget(passes="default<O2>" if scheduled else "").finish(module)
         self.calls: list[tuple[int, list[int]]] = []
         self.host: Any = None
         signature = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))
@@ -116,10 +128,16 @@ class Compiled:
 
 
 def check(
-    text: str, inputs: Sequence[Any], expected: Sequence[Any], dims: Sequence[int] = (), rtol: float = 1e-5
+    text: str,
+    inputs: Sequence[Any],
+    expected: Sequence[Any],
+    dims: Sequence[int] = (),
+    rtol: float = 1e-5,
+    scheduled: bool = False,
 ) -> Compiled:
-    """Compare clustered and unclustered results with NumPy's; returns the clustered program."""
-    programs = [Compiled(text, fuse) for fuse in (True, False)]
+    """Compare clustered and unclustered (and scheduled) results with NumPy's; returns the clustered program."""
+    programs = [Compiled(text), Compiled(text, fuse=False)]
+    programs += [Compiled(text, scheduled=True)] if scheduled else []
     for program in programs:
         got = program(inputs, [(np.shape(x), np.asarray(x).dtype) for x in expected], dims)
         for ours, theirs in zip(got, expected, strict=True):
