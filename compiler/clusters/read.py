@@ -7,25 +7,21 @@ from typing import Any
 
 from mlir import ir
 
-from phalanx.compiler.clusters import read_control, read_nests, sizes
+from phalanx.compiler.clusters import read_control, read_nests, read_values, read_views, sizes
 from phalanx.compiler.clusters.model import (
     Block,
     Empty,
     Fill,
-    HostCall,
-    Insert,
-    Load,
     Node,
     Operand,
     Ref,
     Tensor,
 )
+from phalanx.compiler.clusters.read_common import Entry, is_tensor, unsupported
 from phalanx.compiler.clusters.sizes import Size
-from phalanx.compiler.clusters.view import Access, View
-from phalanx.dialects.errors import CompileError
+from phalanx.compiler.clusters.view import Access
 
 DYNAMIC = -(2**63)
-Entry = Ref | Fill | Empty
 
 
 class Reader:
@@ -254,251 +250,12 @@ class Reader:
         return sizes.apply(op.name, lhs, rhs)
 
 
-def is_tensor(value: Any) -> bool:
-    """True for values of ranked tensor type."""
-    return isinstance(value.type, ir.RankedTensorType)
-
-
-def unsupported(op: Any) -> CompileError:
-    """The error for an op this stage has no rule for."""
-    return CompileError(
-        f"{op.name}: the clusters stage has no rule for this op", location=str(op.location), note=str(op)[:400]
-    )
-
-
-# One handler per op.
-
-
-def _constant(reader: Reader, op: Any, block: Block) -> None:
-    attribute, value = op.attributes["value"], op.results[0]
-    if not is_tensor(value):
-        if value.type == reader.index_type:
-            reader.sizes[value] = ir.IntegerAttr(attribute).value
-        reader.constants[value] = attribute
-        return
-    shape = tuple(ir.RankedTensorType(value.type).shape)
-    element = ir.RankedTensorType(value.type).element_type
-    if 0 in shape:
-        reader.entries[value] = Empty(shape, element)
-    elif attribute.is_splat:
-        reader.entries[value] = Fill(attribute.get_splat_value(), shape, element, op.location)
-    else:
-        tensor = reader.new_tensor(reader.new_node("constant", op, block, payload=attribute), shape, element)
-        reader.entries[value] = Ref(tensor, tensor.view)
-
-
-def _empty(reader: Reader, op: Any, block: Block) -> None:
-    shaped = ir.RankedTensorType(op.results[0].type)
-    values = iter(op.operands)
-    extents = [reader.size_of(next(values)) if shaped.is_dynamic_dim(d) else n for d, n in enumerate(shaped.shape)]
-    reader.entries[op.results[0]] = Empty(tuple(extents), shaped.element_type)
-
-
-def _sizes_of(entry: Entry) -> tuple[Size, ...]:
-    return entry.view.sizes if isinstance(entry, Ref) else entry.sizes
-
-
-def _element_of(entry: Entry) -> Any:
-    return entry.tensor.element if isinstance(entry, Ref) else entry.element
-
-
-def _fill(reader: Reader, op: Any, block: Block) -> None:
-    scalar = reader.resolve(op.operands[0])
-    scalar = reader.constants.get(scalar, scalar)
-    target = reader.entries[op.operands[1]]
-    reader.entries[op.results[0]] = Fill(scalar, _sizes_of(target), _element_of(target), op.location)
-
-
-def _with_view(entry: Entry, change: Callable[[View], View]) -> Entry:
-    """The same values seen through a changed view."""
-    if isinstance(entry, Ref):
-        return Ref(entry.tensor, change(entry.view))
-    changed = change(View.whole(entry.sizes)).sizes
-    if isinstance(entry, Fill):
-        return Fill(entry.scalar, changed, entry.element, entry.location)
-    return Empty(changed, entry.element)
-
-
-def _transpose(reader: Reader, op: Any, block: Block) -> None:
-    permutation = list(op.attributes["permutation"])
-    reader.entries[op.results[0]] = _with_view(reader.entries[op.operands[0]], lambda v: v.permute(permutation))
-
-
-def _broadcast(reader: Reader, op: Any, block: Block) -> None:
-    added = list(op.attributes["dimensions"])
-    target = _sizes_of(reader.entries[op.operands[1]])
-    reader.entries[op.results[0]] = _with_view(reader.entries[op.operands[0]], lambda v: v.broadcast(target, added))
-
-
-def _same_tensor(reader: Reader, op: Any, block: Block) -> None:
-    reader.entries[op.results[0]] = reader.entries[op.operands[0]]
-
-
-def _cast(reader: Reader, op: Any, block: Block) -> None:
-    static = list(ir.RankedTensorType(op.results[0].type).shape)
-    entry = reader.entries[op.operands[0]]
-    known = tuple(n if n >= 0 else size for n, size in zip(static, _sizes_of(entry), strict=True))
-    reader.entries[op.results[0]] = _with_view(entry, lambda v: View(known, v.strides, v.offset))
-
-
-def _groups(op: Any) -> list[list[int]]:
-    return [[ir.IntegerAttr(d).value for d in group] for group in op.attributes["reassociation"]]
-
-
-def _expand(reader: Reader, op: Any, block: Block) -> None:
-    groups = _groups(op)
-    extents = reader.mixed(list(op.attributes["static_output_shape"]), iter(list(op.operands)[1:]))
-    entry = reader.entries[op.operands[0]]
-    reader.entries[op.results[0]] = _with_view(entry, lambda v: v.expand(groups, extents))
-
-
-def _collapse(reader: Reader, op: Any, block: Block) -> None:
-    groups = _groups(op)
-    entry = reader.entries[op.operands[0]]
-    if not isinstance(entry, Ref):
-        collapsed = View.whole(entry.sizes).collapse(groups)
-        assert collapsed is not None
-        reader.entries[op.results[0]] = _with_view(entry, lambda v: collapsed)
-        return
-    view = entry.view.collapse(groups)
-    if view is None:
-        entry = read_nests.permuted_store(reader, op, entry, block) or reader.copy(entry, block, op)
-        view = entry.view.collapse(groups)
-        assert view is not None
-    reader.entries[op.results[0]] = Ref(entry.tensor, view)
-
-
-def _extract_slice(reader: Reader, op: Any, block: Block) -> None:
-    offsets, extents, steps, dropped = reader.slice_parts(op, 1, op.results[0].type)
-    entry = reader.entries[op.operands[0]]
-    reader.entries[op.results[0]] = _with_view(entry, lambda v: v.slice(offsets, extents, steps, dropped))
-
-
-def _insert_slice(reader: Reader, op: Any, block: Block) -> None:
-    offsets, extents, steps, dropped = reader.slice_parts(op, 2, op.operands[0].type)
-    source = reader.memory(op.operands[0], block, op)
-    _insert_node(reader, op, block, source, offsets, extents, steps, dropped)
-
-
-def _insert_node(
-    reader: Reader,
-    op: Any,
-    block: Block,
-    source: Ref,
-    offsets: list[Size],
-    extents: list[Size],
-    steps: list[Size],
-    dropped: list[int],
-) -> None:
-    target = reader.entries[op.operands[1]]
-    full = _sizes_of(target)
-    if isinstance(target, Fill) or (isinstance(target, Empty) and not full):
-        target = reader.materialise(target, block, op)
-    region = View.whole(full).slice(offsets, extents, steps, dropped)
-    static = None
-    if all(isinstance(n, int) for n in (*offsets, *extents, *steps)):
-        static = tuple((int(a), int(b), int(c)) for a, b, c in zip(offsets, extents, steps, strict=True))  # type: ignore[arg-type]
-    into = target if isinstance(target, Ref) else None
-    node = reader.new_node("insert", op, block, Insert(source, into, region, static))
-    reader.use(node, source)
-    if into is not None:
-        reader.use(node, into)
-    for size in (region.offset, *region.sizes, *region.strides):
-        reader.need_size(node, size)
-    tensor = reader.new_tensor(node, full, source.tensor.element)
-    reader.entries[op.results[0]] = Ref(tensor, tensor.view)
-
-
-def _extract(reader: Reader, op: Any, block: Block) -> None:
-    entry = reader.entries[op.operands[0]]
-    if not isinstance(entry, Ref):
-        _extract_constant(reader, op, entry)
-        return
-    offset = entry.view.offset
-    for value, stride in zip(list(op.operands)[1:], entry.view.strides, strict=True):
-        offset = sizes.add(offset, sizes.multiply(reader.size_of(value), stride))
-    node = reader.new_node("glue", op, block, Load(entry, offset))
-    reader.use(node, entry)
-    reader.need_size(node, offset)
-    reader.makers[op.results[0]] = node
-
-
-def _extract_constant(reader: Reader, op: Any, entry: Fill | Empty) -> None:
-    value = op.results[0]
-    if isinstance(entry, Empty):
-        zero = ir.FloatAttr.get(value.type, 0.0) if _is_float(value.type) else ir.IntegerAttr.get(value.type, 0)
-        reader.constants[value] = zero
-    elif isinstance(entry.scalar, ir.Value):
-        reader.same[value] = reader.resolve(entry.scalar)
-    else:
-        reader.constants[value] = entry.scalar
-        if value.type == reader.index_type:
-            reader.sizes[value] = ir.IntegerAttr(entry.scalar).value
-
-
-def _is_float(element: Any) -> bool:
-    return str(element).startswith(("f", "bf"))
-
-
-def _insert_scalar(reader: Reader, op: Any, block: Block) -> None:
-    made = reader.new_node("elements", op, block, payload=[reader.resolve(op.operands[0])])
-    reader.need(made, op.operands[0])
-    scalar = reader.new_tensor(made, (), op.operands[0].type)
-    offsets = [reader.size_of(value) for value in list(op.operands)[2:]]
-    ones: list[Size] = [1] * len(offsets)
-    _insert_node(reader, op, block, Ref(scalar, scalar.view), offsets, ones, ones, list(range(len(offsets))))
-
-
-def _from_elements(reader: Reader, op: Any, block: Block) -> None:
-    node = reader.new_node("elements", op, block, payload=[reader.resolve(value) for value in op.operands])
-    for value in op.operands:
-        reader.need(node, value)
-    shaped = ir.RankedTensorType(op.results[0].type)
-    tensor = reader.new_tensor(node, tuple(shaped.shape), shaped.element_type)
-    reader.entries[op.results[0]] = Ref(tensor, tensor.view)
-
-
-def _dim(reader: Reader, op: Any, block: Block) -> None:
-    which = reader.size_of(op.operands[1])
-    if not isinstance(which, int):
-        raise unsupported(op)
-    reader.sizes[op.results[0]] = _sizes_of(reader.entries[op.operands[0]])[which]
-
-
-def _call(reader: Reader, op: Any, block: Block) -> None:
-    callee = ir.FlatSymbolRefAttr(op.attributes["callee"]).value
-    if callee not in reader.hosts:
-        raise unsupported(op)
-    operands = [reader.contiguous(value, block, op) for value in op.operands if is_tensor(value)]
-    node = reader.new_node("host", op, block, HostCall(reader.hosts[callee], operands))
-    for ref in operands:
-        reader.use(node, ref)
-    shapes = read_control.host_result_sizes(reader, op)
-    for value, extents in zip(op.results, shapes, strict=True):
-        tensor = reader.new_tensor(node, extents, ir.RankedTensorType(value.type).element_type)
-        reader.entries[value] = Ref(tensor, tensor.view)
-
-
 _TERMINATORS = frozenset({"func.return", "scf.yield"})
 _SCALAR_DIALECTS = frozenset({"arith", "math", "index", "affine"})
 _HANDLERS: dict[str, Callable[[Reader, Any, Block], None]] = {
-    "arith.constant": _constant,
-    "tensor.empty": _empty,
-    "linalg.fill": _fill,
-    "linalg.transpose": _transpose,
-    "linalg.broadcast": _broadcast,
-    "linalg.copy": _same_tensor,
+    **read_values.HANDLERS,
+    **read_views.HANDLERS,
     "linalg.generic": read_nests.read_generic,
-    "tensor.cast": _cast,
-    "tensor.expand_shape": _expand,
-    "tensor.collapse_shape": _collapse,
-    "tensor.extract_slice": _extract_slice,
-    "tensor.insert_slice": _insert_slice,
-    "tensor.extract": _extract,
-    "tensor.insert": _insert_scalar,
-    "tensor.from_elements": _from_elements,
-    "tensor.dim": _dim,
-    "func.call": _call,
     "scf.for": read_control.read_for,
     "scf.while": read_control.read_while,
     "scf.if": read_control.read_if,

@@ -9,16 +9,13 @@ from mlir import ir
 
 from phalanx.compiler.clusters import sizes
 from phalanx.compiler.clusters.model import Block, Carry, Control, Node, Opaque, Ref, Tensor
+from phalanx.compiler.clusters.read_common import is_tensor
 from phalanx.compiler.clusters.read_nests import outside_values
 from phalanx.compiler.clusters.sizes import Size
 from phalanx.dialects.errors import CompileError
 
 if TYPE_CHECKING:
     from phalanx.compiler.clusters.read import Reader
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value.type, ir.RankedTensorType)
 
 
 def argument_tensor(block: Block, value: Any, extents: Sequence[Size]) -> Tensor:
@@ -40,7 +37,7 @@ def _enter(reader: Reader, value: Any, block: Block, extents: Sequence[Size] | N
 
 
 def _initial(reader: Reader, value: Any, block: Block, op: Any) -> Any:
-    return reader.contiguous(value, block, op) if _is_tensor(value) else reader.resolve(value)
+    return reader.contiguous(value, block, op) if is_tensor(value) else reader.resolve(value)
 
 
 def _extents(initial: Any) -> tuple[Size, ...] | None:
@@ -180,17 +177,17 @@ def read_if(reader: Reader, op: Any, block: Block) -> None:
 def _read_opaque(reader: Reader, op: Any, block: Block) -> None:
     carried = list(op.operands)[3:]
     for value, result in zip(carried, op.results, strict=True):
-        if not _is_tensor(value) and next(iter(result.uses), None) is not None:
+        if not is_tensor(value) and next(iter(result.uses), None) is not None:
             raise CompileError(f"{op.name}: a scalar leaves an opaque loop", location=str(op.location))
-    inits = [reader.contiguous(value, block, op) for value in carried if _is_tensor(value)]
+    inits = [reader.contiguous(value, block, op) for value in carried if is_tensor(value)]
     body = op.regions[0].blocks[0]
     captured: list[tuple[Any, Ref]] = []
     scalars: list[Any] = []
     used: dict[Any, None] = dict.fromkeys(list(op.operands)[:3])
-    used.update(dict.fromkeys(value for value in carried if not _is_tensor(value)))
+    used.update(dict.fromkeys(value for value in carried if not is_tensor(value)))
     used.update(dict.fromkeys(outside_values(body, set(body.arguments))))
     for value in used:
-        if _is_tensor(value):
+        if is_tensor(value):
             captured.append((value, reader.memory(value, block, op)))
         else:
             scalars.append(value)
@@ -200,7 +197,7 @@ def _read_opaque(reader: Reader, op: Any, block: Block) -> None:
         reader.need(node, value)
     for ref in (*inits, *(ref for _, ref in node.captured)):
         reader.use(node, ref)
-    for value, ref in zip(filter(_is_tensor, op.results), inits, strict=True):
+    for value, ref in zip(filter(is_tensor, op.results), inits, strict=True):
         tensor = reader.new_tensor(node, ref.view.sizes, ref.tensor.element)
         reader.entries[value] = Ref(tensor, tensor.view)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlir import ir
 
-from phalanx.compiler.clusters.model import Block, Empty, Fill, Node, Operand, Ref, Tensor
+from phalanx.compiler.clusters.model import Block, Fill, Node, Operand, Ref, Tensor
+from phalanx.compiler.clusters.read_common import is_tensor, sizes_of, zero_of
 from phalanx.compiler.clusters.sizes import Size
 from phalanx.compiler.clusters.view import Access, View
 from phalanx.dialects.errors import CompileError
@@ -100,7 +101,7 @@ def read_generic(reader: Reader, op: Any, block: Block) -> None:
     n_out = len(op.results)
     n_in = len(maps) - n_out
     entries = [reader.entries[value] for value in op.operands]
-    shapes = [entry.view.sizes if isinstance(entry, Ref) else entry.sizes for entry in entries]
+    shapes = [sizes_of(entry) for entry in entries]
     rank = len(reductions)
     domain = _domain(op, rank, shapes, maps)
     kept = _loop_order(maps[n_in], domain, reductions)
@@ -124,7 +125,7 @@ def read_generic(reader: Reader, op: Any, block: Block) -> None:
         elif isinstance(entry, Fill):
             operand = Operand(number, scalar=entry.scalar)
         else:
-            operand = Operand(number, scalar=_zero(entry))
+            operand = Operand(number, scalar=zero_of(entry.element))
         (inits if output and kind != "elementwise" else operands).append(operand)
 
     captured, scalars = _captures(reader, op, body, block)
@@ -167,19 +168,13 @@ def _is_used(value: Any) -> bool:
     return next(iter(value.uses), None) is not None
 
 
-def _zero(entry: Empty) -> Any:
-    if str(entry.element).startswith(("f", "bf")):
-        return ir.FloatAttr.get(entry.element, 0.0)
-    return ir.IntegerAttr.get(entry.element, 0)
-
-
 def _captures(reader: Reader, op: Any, body: Any, block: Block) -> tuple[list[tuple[Any, Ref]], list[Any]]:
     """Tensors and scalars from outside that a body uses."""
     inside: set[Any] = set(body.arguments)
     tensors: dict[Any, Ref] = {}
     scalars: list[Any] = []
     for value in outside_values(body, inside):
-        if isinstance(value.type, ir.RankedTensorType):
+        if is_tensor(value):
             tensors[value] = reader.memory(value, block, op)
         else:
             scalars.append(value)

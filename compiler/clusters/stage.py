@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,9 +38,30 @@ class ClusterReport:
     live_bytes: int = 0  # most bytes of static temporaries alive at one time
 
 
+_collected: ContextVar[list[ClusterReport] | None] = ContextVar("collected cluster reports", default=None)
+
+
+@contextmanager
+def collect_reports() -> Iterator[list[ClusterReport]]:
+    """The reports of every run of the stage inside the `with` block, also as a pass of a pipeline.
+
+    >>> with collect_reports() as reports:
+    ...     run_stages(module, stages)
+    """
+    reports: list[ClusterReport] = []
+    token = _collected.set(reports)
+    try:
+        yield reports
+    finally:
+        _collected.reset(token)
+
+
 def form_clusters(module: Any, *, fuse: bool = True) -> ClusterReport:
     """Rewrite the `main` of a module in place (see the module's docstring); `fuse=False` keeps one op per cluster."""
     report = ClusterReport()
+    collected = _collected.get()
+    if collected is not None:
+        collected.append(report)
     main = _main(module)
     with module.context, main.location:
         _branches_of_selects(main)

@@ -10,7 +10,9 @@ from cluster_programs import T, Text
 from cluster_runner import Compiled, check, clustered
 from mlir import ir
 
+from phalanx.compiler.clusters.stage import collect_reports
 from phalanx.compiler.context import context
+from phalanx.dialects.errors import CompileError
 
 RNG = np.random.default_rng(7)
 
@@ -427,3 +429,33 @@ def test_in_place_on_death_saves_a_buffer() -> None:
     Y = X @ X
     Z = Y + Y.sum(0)
     check(source, [X], [Z @ Z], rtol=1e-2)
+
+
+def test_reports_are_collected_with_remarks_at_the_users_line() -> None:
+    text = Text()
+    x = text.argument(4, 4)
+    y = text.matmul(text.unary("math.exp", x), x)
+    source = text.finish([text.reduce(text.unary("math.exp", y), [1])])
+    with context(), ir.Location.unknown(), collect_reports() as reports:
+        clustered(source)
+    assert [report.clusters for report in reports] == [3]
+    messages = {remark.message: remark for remark in reports[0].remarks}
+    missed = messages["not fused: a reduction of a contraction runs after it"]
+    assert missed.missed
+    assert '"user.py"' in missed.location
+    assert any(message.startswith("fused with line") for message in messages)
+
+
+def test_unknown_ops_are_refused_with_their_location() -> None:
+    source = """
+func.func @main(%x: tensor<4xf32>) -> tensor<6xf32> {
+  %c = arith.constant 0.0 : f32
+  %0 = tensor.pad %x low[1] high[1] {
+  ^bb0(%i: index):
+    tensor.yield %c : f32
+  } : tensor<4xf32> to tensor<6xf32> loc("user.py":5:3)
+  return %0 : tensor<6xf32>
+}"""
+    with context(), ir.Location.unknown(), pytest.raises(CompileError, match=r"tensor\.pad.*no rule") as caught:
+        clustered(source)
+    assert '"user.py":5:3' in str(caught.value)
