@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ class Defn:
                              hint="write @px.defn above a def, or px.jit(f)")
         self.function = function
         self.name: str = name or str(getattr(function, "__name__", type(function).__name__))
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self.static = _names_tuple(static, "static")
         self.donate = _names_tuple(donate, "donate")
         chosen = {**options, **{k: v for k, v in (("compiler", compiler), ("backend", backend)) if v is not None}}
@@ -117,14 +118,14 @@ class Defn:
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
         """Arguments by name (positional ones of functions without a signature by number), static ones apart."""
         if not kwargs and self._plain and len(args) == len(self._plain):
-            return dict(zip(self._plain, args, strict=True)), ()
+            return OrderedDict(zip(self._plain, args, strict=True)), ()
         if self._signature is None:
-            return {**{str(i): a for i, a in enumerate(args)}, **kwargs}, ()
+            return OrderedDict({**{str(i): a for i, a in enumerate(args)}, **kwargs}), ()
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise ArgumentError(f"{self.name}: {error}", hint=f"the signature is {self.name}{self._signature}") from None
-        dynamic: dict[str, Any] = {}
+        dynamic: OrderedDict[str, Any] = OrderedDict()  # a plain dict would be flattened in the order of its keys
         static: list[tuple[str, Any]] = []
         for name, value in bound.arguments.items():
             if name in self.static:

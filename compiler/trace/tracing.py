@@ -239,11 +239,16 @@ class Trace:
             self.hidden.append(tensor)
         return known
 
+    def resolve(self, value: ir.Value) -> ir.Value:
+        """The value that stands for `value` now."""
+        while self.replaced and value in self.replaced:
+            value = self.replaced[value]
+        return value
+
     def check(self, tracer: Tracer) -> None:
         """Raise TraceError when a tracer outlived the function (or loop body) that made it."""
         if tracer.trace is self and tracer.scope.alive and self.scope.sees(tracer.scope):
-            while self.replaced and tracer.value in self.replaced:
-                tracer.value = self.replaced[tracer.value]
+            tracer.value = self.resolve(tracer.value)
             return
         where = "of another traced call" if tracer.trace is not self else "of a loop or branch that is over"
         raise TraceError(

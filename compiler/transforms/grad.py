@@ -39,13 +39,11 @@ def differentiate(trace: Trace, function: Callable[[list[Tracer]], list[Tracer]]
     roots = [trace.emit(lookup("convert"), [p], {"dtype": p.dtype}) for p in primals]
     results = trace.splice(block, roots, outputs)
     reverse = Reverse(trace, moved, [r.value for r in roots if r.dtype.is_inexact])
-    values = [r.value for r in results]
-
     def pullback(cotangents: Sequence[Tracer | None]) -> list[Tracer]:
         seeds: Cotangents = {}
-        for value, cotangent in zip(values, cotangents, strict=True):
+        for result, cotangent in zip(results, cotangents, strict=True):
             if cotangent is not None:
-                accumulate(seeds, value, cotangent)
+                accumulate(seeds, trace.resolve(result.value), cotangent)
         reverse.run(seeds)
         return [cotangent_of(trace, seeds, r.value) for r in roots]
 

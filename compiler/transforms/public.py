@@ -27,7 +27,7 @@ def _traced_or_defn(function: Callable[..., Any], build: Callable[..., Any]) -> 
     """`build` in the trace in progress, else compiled as a function of its own."""
     compiled = Defn(build, name=getattr(function, "__name__", "function"))
 
-    @functools.wraps(function)
+    @functools.wraps(function, updated=())
     def transformed(*args: Any, **kwargs: Any) -> Any:
         return build(*args, **kwargs) if state.current() is not None else compiled(*args, **kwargs)
 
@@ -111,7 +111,7 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_
     """
     both = value_and_grad(function, argnums, has_aux=has_aux)
 
-    @functools.wraps(function)
+    @functools.wraps(function, updated=())
     def gradient(*args: Any, **kwargs: Any) -> Any:
         value, found = both(*args, **kwargs)
         return (found, value[1]) if has_aux else found
@@ -287,7 +287,7 @@ class custom_vjp:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = _unwrapped(function)
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self.forward: Callable[..., Any] | None = None
         self.backward: Callable[..., Any] | None = None
 

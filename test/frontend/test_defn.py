@@ -274,3 +274,19 @@ def test_locations_reach_every_stage() -> None:
         check("px", module)
         run_stages(module, cpu_stages(threads=False), after_stage=check)
     assert unknown == []
+
+
+def test_custom_rule_of_the_whole_function_and_second_pullback() -> None:
+    @px.custom_vjp
+    def halved(x: Any) -> Any:
+        return x
+
+    halved.defvjp(lambda x: (x, x), lambda kept, ct: (ct / 2,))
+    assert float(px.grad(halved)(3.0)) == 0.5
+    assert float(px.jit(px.grad(halved))(3.0)) == 0.5
+
+    def twice(x: Any) -> Any:
+        _, pull = px.vjp(lambda v: px.fori_loop(0, 3, lambda i, c: c * v, v), x)
+        return pull(1.0)[0] + 10 * pull(1.0)[0]
+
+    assert float(px.jit(twice)(2.0)) == 11 * 4 * 2.0**3
