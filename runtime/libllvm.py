@@ -54,7 +54,7 @@ def function(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
     pointer = getattr(library(), name)
     pointer.restype = result
     pointer.argtypes = list(arguments)
-    return pointer  # type: ignore[no-any-return]
+    return pointer
 
 
 def initialise_generator(name: str) -> None:
