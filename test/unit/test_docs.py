@@ -75,11 +75,9 @@ def test_every_public_function_has_an_example():
 
 
 def pieces(text: str) -> Iterator[tuple[int, str]]:
-    """The python blocks of a document with the line they start on; `<!-- not run -->` above one leaves it out."""
+    """The python blocks of a document with the line they start on."""
     for match in BLOCK.finditer(text):
-        before = text[:match.start()].rstrip().rsplit("\n", 1)[-1]
-        if before != "<!-- not run -->":
-            yield text.count("\n", 0, match.start()) + 2, match.group(1)
+        yield text.count("\n", 0, match.start()) + 2, match.group(1)
 
 
 def run_document(document: str) -> list[str]:
@@ -111,6 +109,24 @@ def test_a_document_that_extends_phalanx_runs(document, tmp_path):
     done = subprocess.run([sys.executable, __file__, document], cwd=tmp_path, capture_output=True, text=True,
                           check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_pass_that_is_added_as_an_example():
+    from mlir import ir
+
+    from phalanx.compiler.context import new_context
+
+    text = (ROOT / "docs" / "adding-a-pass.md").read_text(encoding="utf-8")
+    namespace: dict[str, Any] = {}
+    ((line, source),) = pieces(text)
+    exec(compile("\n" * (line - 1) + source, "adding-a-pass.md", "exec"), namespace)
+    (program,) = re.findall(r"^```mlir\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    with new_context():
+        module = ir.Module.parse(program)
+        assert "px.stop_gradient" in str(module)
+        namespace["px_drop_stops"](module)
+        assert module.operation.verify()
+        assert "px.stop_gradient" not in str(module)
 
 
 def test_every_name_the_nx_table_promises_exists():
