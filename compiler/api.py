@@ -233,7 +233,7 @@ class Defn:
         """The px module for arguments like `specs` (specs, spec texts, arrays or containers of them)."""
         from phalanx.compiler.trace.traced import trace_function  # MLIR is loaded at the first trace
 
-        signature = self._from_specs(specs, keyword_specs)
+        signature = self.signature_of(*specs, **keyword_specs)
         return trace_function(
             self.function, signature.avals, self._leaf_names(signature.structure),
             lambda _, tracers: self._call(signature.structure, signature.static, tracers), self.name)
@@ -241,13 +241,14 @@ class Defn:
     def compile(self, *specs: Any, **keyword_specs: Any) -> execution.Compiled:
         """Compile for arguments like `specs` without calling; the result takes only such arguments."""
         with config.call_options(self.options) if self.options else _nothing:
-            signature = self._from_specs(specs, keyword_specs)
+            signature = self.signature_of(*specs, **keyword_specs)
             compiled = self._compile(signature, "px.compile")
             compiled.flatten = lambda args, kwargs: self._flatten(args, kwargs)
             compiled.structure = signature.structure
             return compiled
 
-    def _from_specs(self, specs: tuple[Any, ...], keyword_specs: dict[str, Any]) -> Signature:
+    def signature_of(self, *specs: Any, **keyword_specs: Any) -> Signature:
+        """How a call with arguments like `specs` looks."""
         dynamic, static = self._bind(specs, keyword_specs)
         leaves, structure = tree.flatten(dynamic, self.name)
         avals = [spec(leaf) if isinstance(leaf, (str, Aval)) else aval_of(leaf) for leaf in leaves]
