@@ -104,6 +104,17 @@ def test_a_document_runs_from_top_to_bottom(document, monkeypatch, tmp_path, cap
     assert not reported, "".join(reported)
 
 
+def test_the_readme_prints_what_it_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (shown,) = re.findall(r"^```text\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    run_document("README.md")
+    printed = capsys.readouterr().out
+    number = re.compile(r"\d+\.\d*")
+    assert number.sub("#", " ".join(printed.split())) == number.sub("#", " ".join(shown.split()))
+    np.testing.assert_allclose([float(n) for n in number.findall(printed)], [float(n) for n in number.findall(shown)],
+                               rtol=1e-4)
+
+
 @pytest.mark.parametrize("document", EXECUTABLE_ALONE)
 def test_a_document_that_extends_phalanx_runs(document, tmp_path):
     done = subprocess.run([sys.executable, __file__, document], cwd=tmp_path, capture_output=True, text=True,
@@ -111,11 +122,13 @@ def test_a_document_that_extends_phalanx_runs(document, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_pass_that_is_added_as_an_example():
+def test_the_pass_that_is_added_as_an_example(monkeypatch):
     from mlir import ir
 
     from phalanx.compiler.context import new_context
+    from phalanx.compiler.pipeline import registry
 
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     text = (ROOT / "docs" / "adding-a-pass.md").read_text(encoding="utf-8")
     namespace: dict[str, Any] = {}
     ((line, source),) = pieces(text)
