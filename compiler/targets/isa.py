@@ -166,6 +166,18 @@ def x86_level(features: frozenset[str]) -> str:
     return level
 
 
+def level_features(level: str) -> tuple[str, ...]:
+    """Every feature code of a level may use, those of lower levels included; none are known for other machines.
+
+    >>> level_features("x86-64-v2")
+    ('cx16', 'popcnt', 'sse3', 'sse4.1', 'sse4.2', 'ssse3')
+    """
+    names = [name for name, _ in _X86_LEVELS]
+    if level not in names:
+        return ()
+    return tuple(feature for _, features in _X86_LEVELS[: names.index(level) + 1] for feature in features)
+
+
 @functools.cache
 def host() -> Isa:
     """This machine, as LLVM and the operating system describe it."""
