@@ -13,6 +13,7 @@ from phalanx.compiler.clusters.model import BYTES, Buffer, Place, Tensor
 from phalanx.compiler.clusters.plan import ALIGNMENT, ArenaPlan, aligned, plan_arena
 from phalanx.compiler.clusters.read import Reader
 from phalanx.compiler.clusters.sizes import Apply, Leaf, Size
+from phalanx.dialects.attributes import decode_array
 
 
 class Emitter:
@@ -303,15 +304,8 @@ def dense_bytes(attribute: Any) -> bytes:
     """The elements of a dense constant as they lie in memory (little endian)."""
     element = str(attribute.type.element_type)
     if element == "bf16":
-        words = [np.float32(float(x)).view(np.uint32) >> 16 for x in _floats(attribute)]
-        return np.array(words, dtype=np.uint16).tobytes()
+        return decode_array(attribute).tobytes()
     array = np.ascontiguousarray(np.array(attribute))
     if element == "i1":
         array = array.astype(np.uint8)
     return array.tobytes()
-
-
-def _floats(attribute: Any) -> list[str]:
-    text = str(attribute)
-    inner = text[text.index("<") + 1 : text.rindex(">", 0, text.rindex(": "))]
-    return [part for part in inner.replace("[", " ").replace("]", " ").replace(",", " ").split() if part]

@@ -37,7 +37,7 @@ def host_gather(array: HostArray, *indices: HostArray, axes: Axes) -> HostArray:
         return array
     moved, wide = _host_indices(array, indices, axes)
     clamped = tuple(np.clip(i, 0, max(array.shape[a] - 1, 0)) for i, a in zip(wide, axes, strict=True))
-    if wide[0].size == 0:
+    if wide[0].size == 0 or moved.size == 0:
         return np.zeros((*wide[0].shape, *moved.shape[len(axes):]), array.dtype)
     return np.asarray(moved[clamped])
 

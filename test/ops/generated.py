@@ -159,6 +159,17 @@ def _float_difference(actual: Array, expected: Array, units: float, scale: Array
     return ~np.where(np.isnan(e), np.isnan(a), same & (np.isfinite(e) | (a == e)))
 
 
+#: where the standard leaves the sign of a zero result open
+ZERO_SIGN_OPEN = {"maximum", "minimum", "max", "min", "sign", "cumulative", "scatter", "sum", "dot_general", "prod"}
+
+
+def plain_zeros(op: type[Op], array: Array) -> Array:
+    """The array, with zeros positive where their sign is open."""
+    if op.name not in ZERO_SIGN_OPEN or not dtypes.dtype_of(array.dtype).is_inexact:
+        return array
+    return np.where(array == 0, np.zeros((), array.dtype), array)
+
+
 def resized(op: type[Op], sample: Sample, change: Callable[[int], int]) -> Sample:
     """A sample whose operands have other sizes: every size above 1 becomes `change(size)`."""
     operands, attrs = sample
