@@ -46,6 +46,9 @@ def _is_operand(value: Any) -> bool:
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for name in ("out", "dtype"):  # np.mean(x) and its like call x.mean(axis=None, dtype=None, out=None)
+            if name in kwargs and kwargs[name] is None:
+                del kwargs[name]
         try:
             return function(self, *args, **kwargs)
         except PhalanxError as error:

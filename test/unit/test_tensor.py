@@ -172,3 +172,10 @@ def test_methods_and_views() -> None:
     duplicate = x.copy()
     assert duplicate.storage.pointer != x.storage.pointer
     assert x.to_device("cpu:0") is x
+
+
+def test_numpy_functions_that_call_methods():
+    x = px.asarray(np.arange(6, dtype=np.float32).reshape(2, 3))
+    for name in ("mean", "sum", "max", "min", "prod", "argmax"):
+        found = getattr(np, name)(x, axis=1)
+        np.testing.assert_allclose(np.asarray(found), getattr(np, name)(x.numpy(), axis=1), rtol=1e-6)
