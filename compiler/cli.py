@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from phalanx.compiler import config
+from phalanx.compiler import cli_cache, config
 from phalanx.compiler import doctor as doctoring
 from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.versions import version
@@ -18,6 +18,9 @@ from phalanx.dialects.errors import PhalanxError
 
 application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                           help="Phalanx: numerical Python compiled through MLIR.")
+
+
+application.add_typer(cli_cache.commands, name="cache")
 
 
 def _show_version(wanted: bool) -> None:

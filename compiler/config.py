@@ -60,6 +60,10 @@ _DECLARED = (
          minimum=0),
     Knob("compile_isolated", False, "try every compile in a child process first; an abort inside LLVM "
          "becomes an error"),
+    Knob("disk_cache", True, "keep compiled code on disk for later processes (`phalanx cache ls`)"),
+    Knob("cache_dir", "", "the folder of that code; empty: `phalanx` in the user's cache folder"),
+    Knob("cache_megabytes", 512, "what that folder may hold; the least recently used goes first", minimum=0),
+    Knob("no_compile", False, "what would compile raises CompileError: everything must come from a cache"),
 )
 
 KNOBS: Mapping[str, Knob] = {knob.name: knob for knob in _DECLARED}
@@ -192,6 +196,11 @@ def table() -> Settings:
 def compile_key() -> tuple[Value, ...]:
     """The values that change compiled code, as part of a cache key."""
     return tuple(_lookup(knob)[0] for knob in KNOBS.values() if knob.affects_compile)
+
+
+def compile_options() -> dict[str, Value]:
+    """The options that change compiled code, with their values in force."""
+    return {knob.name: _lookup(knob)[0] for knob in KNOBS.values() if knob.affects_compile}
 
 
 def check(values: Mapping[str, Any]) -> dict[str, Value]:

@@ -10,15 +10,15 @@ from typing import Any
 
 from mlir import ir
 
-from phalanx.compiler import config
+from phalanx.compiler import cache, config
 from phalanx.compiler.context import context
 from phalanx.compiler.execution import Runner, now
 from phalanx.compiler.isolation import Announcer, attempt
 from phalanx.compiler.pipeline.instruments import Instrument
-from phalanx.compiler.pipeline.stages import cpu_stages, run_stages
+from phalanx.compiler.pipeline.stages import Stage, cpu_stages, run_stages
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
 from phalanx.compiler.targets.isa import runs_here
-from phalanx.dialects.errors import DeviceError
+from phalanx.dialects.errors import ArtifactError, CompileError, DeviceError
 from phalanx.runtime import jit, threads
 from phalanx.runtime.backends import Backend
 from phalanx.runtime.buffer import Buffer
@@ -28,14 +28,13 @@ from phalanx.runtime.signature import Signature
 
 # Loaded code, and which result it writes over which donated argument, by structure: the IR without locations plus
 # every option that changes code.
-_loaded: dict[bytes, tuple[Any, dict[int, int]]] = {}
+_loaded: dict[tuple[Any, ...], tuple[Any, dict[int, int]]] = {}
 _lock = threading.Lock()
 
 
-def structure_key(module: ir.Module) -> bytes:
-    """What makes two modules compile to the same code."""
-    text = module.operation.get_asm(enable_debug_info=False)
-    return hashlib.sha256(repr(config.compile_key()).encode() + text.encode()).digest()
+def structure_digest(module: ir.Module) -> str:
+    """What makes two modules compile to the same code, the options in force left aside."""
+    return hashlib.sha256(module.operation.get_asm(enable_debug_info=False).encode()).hexdigest()
 
 
 def clone(module: ir.Module) -> ir.Module:
@@ -43,16 +42,36 @@ def clone(module: ir.Module) -> ir.Module:
     return ir.Module.parse(module.operation.get_asm(enable_debug_info=True, print_generic_op_form=True))
 
 
+def _target() -> CpuTarget:
+    return CpuTarget(config.get("isa"), passes=llvm_passes(config.get("opt_level")))
+
+
+def _stages() -> tuple[Stage, ...]:
+    return cpu_stages(isa=config.get("isa"), threads=threads.openmp_available(), fuse=config.get("fuse"))
+
+
 def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = ()) -> tuple[ir.Module, CpuTarget]:
     """Run all CPU stages on a copy of a px module."""
-    target = CpuTarget(config.get("isa"), passes=llvm_passes(config.get("opt_level")))
+    target = _target()
     if not runs_here(target.isa):
         raise DeviceError(f"{label}: code for {target.isa.name} does not run on this processor",
                           hint="use isa='host', or export the function for the other machine")
     lowered = clone(module)
-    run_stages(lowered, cpu_stages(isa=config.get("isa"), threads=threads.openmp_available(), fuse=config.get("fuse")),
-               label=label, instruments=instruments)
+    run_stages(lowered, _stages(), label=label, instruments=instruments)
     return lowered, target
+
+
+def surroundings() -> dict[str, str]:
+    """Everything an object depends on besides its module, by name: parts of its key on disk."""
+    target = _target()
+    pipeline = "; ".join(stage.text for stage in _stages()) + f"; {target.passes}"
+    return {
+        "options": ", ".join(f"{name}={value!r}" for name, value in config.compile_options().items()),
+        "pipeline": hashlib.sha256(pipeline.encode()).hexdigest()[:16],
+        "machine": f"{target.isa.cpu} {hashlib.sha256(repr(target.isa).encode()).hexdigest()[:16]}",
+        "openmp": str(threads.openmp_available()),
+        "producer": cache.producer(),
+    }
 
 
 def _try_in_a_child(module: ir.Module, signature: Signature, label: str) -> None:
@@ -73,12 +92,22 @@ def load(module: ir.Module, signature: Signature, label: str, seconds: dict[str,
 
 def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str, float],
           ) -> tuple[Any, dict[int, int]]:
-    key = structure_key(module)
+    digest = structure_digest(module)
+    key = (digest, config.compile_key())
     with _lock:
         known = _loaded.get(key)
     if known is not None:
         seconds["cache hit"] = 0.0
+    else:
+        known = _load_from_disk(digest, key, seconds)
+    if known is not None:
+        if config.get("dump_ir"):  # the code is there, the reader still wants to see how it came about
+            with context():
+                lower(module, label)
         return known
+    if config.get("no_compile"):
+        raise CompileError(f"{label}: would compile inside px.no_compile()",
+                           hint="call it once outside, or see `phalanx cache why` for what changed since it was")
     start = now()
     with context():
         if config.get("compile_isolated"):
@@ -93,8 +122,33 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
     start = now()
     code = jit.load(artifact.object, symbols={HOST_CALL_SYMBOL: HOST_CALL_ADDRESS})
     seconds["load"] = now() - start
+    stored = cache.disk()
+    if stored is not None:
+        pairs = tuple(number for pair in overwritten.items() for number in pair)
+        stored.put(cache.Entry(label, {"ir": digest, **surroundings()}, artifact.object, pairs))
     with _lock:
         return _loaded.setdefault(key, (code, overwritten))
+
+
+def _load_from_disk(digest: str, key: tuple[Any, ...], seconds: dict[str, float],
+                    ) -> tuple[Any, dict[int, int]] | None:
+    """The code another process (or this one, earlier) left on disk; None when there is none that runs here."""
+    stored = cache.disk()
+    if stored is None or not runs_here(_target().isa):  # the folder may be shared with another machine
+        return None
+    start = now()
+    name = cache.key_of({"ir": digest, **surroundings()})
+    entry = stored.get(name)
+    if entry is None:
+        return None
+    try:
+        code = jit.load(entry.data, symbols={HOST_CALL_SYMBOL: HOST_CALL_ADDRESS})
+    except ArtifactError:
+        stored.drop(name)
+        return None
+    seconds["disk cache"] = now() - start
+    with _lock:
+        return _loaded.setdefault(key, (code, _pairs(entry.overwrites)))
 
 
 def _main(module: ir.Module) -> ir.Operation:
@@ -107,8 +161,11 @@ def _overwritten(lowered: ir.Module) -> dict[int, int]:
     attributes = _main(lowered).attributes
     if "px.overwrites" not in attributes:
         return {}
-    pairs = list(ir.DenseI64ArrayAttr(attributes["px.overwrites"]))
-    return dict(zip(pairs[::2], pairs[1::2], strict=True))
+    return _pairs(list(ir.DenseI64ArrayAttr(attributes["px.overwrites"])))
+
+
+def _pairs(numbers: Sequence[int]) -> dict[int, int]:
+    return dict(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _mark_donated(module: ir.Module, donated: Sequence[int]) -> None:

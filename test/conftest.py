@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 from phalanx.compiler import config
+
+_CACHE = "PHALANX_CACHE_DIR"
+_made = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One folder of compiled code per session, shared by its workers; nothing is left in or taken from the user's."""
+    if _CACHE not in os.environ:
+        os.environ[_CACHE] = config.stash[_made] = tempfile.mkdtemp(prefix="phalanx-test-cache-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    folder = config.stash.get(_made, None)
+    if folder is not None:
+        del os.environ[_CACHE]
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
