@@ -1,0 +1,96 @@
+"""Which level this machine has, asked once with cpuid: LLVM IR text.
+
+The answer is kept in one atomic word. Every thread that races to fill it writes the same value.
+"""
+
+from __future__ import annotations
+
+# (bit numbers in the register, LLVM's names) of what each x86-64 level adds, by the psABI.
+_ECX_1 = {"sse3": 0, "ssse3": 9, "fma": 12, "cx16": 13, "sse4.1": 19, "sse4.2": 20, "movbe": 22, "popcnt": 23,
+          "osxsave": 27, "avx": 28, "f16c": 29}
+_ECX_EXTENDED = {"lahf": 0, "lzcnt": 5}
+_EBX_7 = {"bmi": 3, "avx2": 5, "bmi2": 8, "avx512f": 16, "avx512dq": 17, "avx512cd": 28, "avx512bw": 30, "avx512vl": 31}
+_YMM_STATE, _ZMM_STATE = 0x06, 0xE6  # bits of XCR0: what the operating system saves on a switch
+
+#: level numbers of the table that `@px_level` indexes
+X86_LEVELS = {"x86-64": 1, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
+
+_CLOBBERS = "~{dirflag},~{fpsr},~{flags}"
+
+
+def _mask(bits: dict[str, int], *names: str) -> int:
+    return sum(1 << bits[name] for name in names)
+
+
+def _all_set(result: str, register: str, mask: int) -> str:
+    return f"  {result}.bits = and i32 {register}, {mask}\n  {result} = icmp eq i32 {result}.bits, {mask}\n"
+
+
+def x86_level_text() -> str:
+    """`i32 @px_level()`: 1 to 4, the psABI level that processor and operating system support."""
+    second = _mask(_ECX_1, "sse3", "ssse3", "cx16", "sse4.1", "sse4.2", "popcnt")
+    third = _mask(_ECX_1, "fma", "movbe", "osxsave", "avx", "f16c")
+    return f"""
+@px_level.known = internal global i32 0
+
+define internal {{ i32, i32, i32, i32 }} @px_cpuid(i32 %leaf) nounwind {{
+  %r = call {{ i32, i32, i32, i32 }} asm sideeffect "cpuid", "={{ax}},={{bx}},={{cx}},={{dx}},{{ax}},{{cx}},{_CLOBBERS}"(i32 %leaf, i32 0)
+  ret {{ i32, i32, i32, i32 }} %r
+}}
+
+define internal i32 @px_find_level() noinline nounwind {{
+entry:
+  %first = call {{ i32, i32, i32, i32 }} @px_cpuid(i32 0)
+  %last = extractvalue {{ i32, i32, i32, i32 }} %first, 0
+  %one = call {{ i32, i32, i32, i32 }} @px_cpuid(i32 1)
+  %ecx = extractvalue {{ i32, i32, i32, i32 }} %one, 2
+  %high = call {{ i32, i32, i32, i32 }} @px_cpuid(i32 {0x80000001 - (1 << 32)})
+  %extended = extractvalue {{ i32, i32, i32, i32 }} %high, 2
+{_all_set("%has.v2", "%ecx", second)}{_all_set("%has.lahf", "%extended", _mask(_ECX_EXTENDED, "lahf"))}  %v2 = and i1 %has.v2, %has.lahf
+{_all_set("%has.v3", "%ecx", third)}{_all_set("%has.lzcnt", "%extended", _mask(_ECX_EXTENDED, "lzcnt"))}  %leaf7 = icmp uge i32 %last, 7
+  %a = and i1 %v2, %has.v3
+  %b = and i1 %has.lzcnt, %leaf7
+  %more = and i1 %a, %b
+  br i1 %more, label %wide, label %narrow
+narrow:
+  %low = select i1 %v2, i32 2, i32 1
+  ret i32 %low
+wide:
+  %seven = call {{ i32, i32, i32, i32 }} @px_cpuid(i32 7)
+  %ebx = extractvalue {{ i32, i32, i32, i32 }} %seven, 1
+  %xcr = call {{ i32, i32 }} asm sideeffect "xgetbv", "={{ax}},={{dx}},{{cx}},{_CLOBBERS}"(i32 0)
+  %state = extractvalue {{ i32, i32 }} %xcr, 0
+{_all_set("%has.avx2", "%ebx", _mask(_EBX_7, "bmi", "avx2", "bmi2"))}{_all_set("%ymm", "%state", _YMM_STATE)}  %v3 = and i1 %has.avx2, %ymm
+{_all_set("%has.avx512", "%ebx", _signed(_mask(_EBX_7, "avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl")))}{_all_set("%zmm", "%state", _ZMM_STATE)}  %both = and i1 %has.avx512, %zmm
+  %v4 = and i1 %v3, %both
+  %upper = select i1 %v4, i32 4, i32 3
+  %level = select i1 %v3, i32 %upper, i32 2
+  ret i32 %level
+}}
+
+define internal i32 @px_level() nounwind {{
+  %known = load atomic i32, ptr @px_level.known monotonic, align 4
+  %is.known = icmp ne i32 %known, 0
+  br i1 %is.known, label %done, label %ask
+ask:
+  %found = call i32 @px_find_level()
+  store atomic i32 %found, ptr @px_level.known monotonic, align 4
+  ret i32 %found
+done:
+  ret i32 %known
+}}
+"""
+
+
+def _signed(mask: int) -> int:
+    return mask - (1 << 32) if mask >> 31 else mask
+
+
+def x86_table(levels: dict[str, str]) -> list[str]:
+    """Symbols by level number 0 to 4: for each the best of `levels` (level -> symbol) that runs there, or `null`."""
+    numbered = {X86_LEVELS[level]: symbol for level, symbol in levels.items()}
+    table, best = ["null"], "null"
+    for number in range(1, 5):
+        best = numbered.get(number, best)
+        table.append(best)
+    return table

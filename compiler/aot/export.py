@@ -1,0 +1,238 @@
+"""`px.export`: functions -> a shared library and its C header, for several processors, without a runtime library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phalanx.compiler.aot import manifest as manifests
+from phalanx.compiler.aot.archive import archive
+from phalanx.compiler.aot.data import SECTION, declaration, define_bytes
+from phalanx.compiler.aot.dispatcher import X86_LEVELS, x86_level_text
+from phalanx.compiler.aot.entries import Entry, make_entry
+from phalanx.compiler.aot.header import header
+from phalanx.compiler.aot.levels import level_text, requirement, targets_of, to_clusters
+from phalanx.compiler.aot.linker import check_undefined, find_linker, link_library, write_bytes
+from phalanx.compiler.aot.names import function_name, suggestion
+from phalanx.compiler.aot.size_code import DECLARATIONS
+from phalanx.compiler.aot.weights import External, externalise
+from phalanx.compiler.aot.wrappers import entry_text, exported, level_symbol, library_text
+from phalanx.compiler.boundary import for_user
+from phalanx.compiler.context import context
+from phalanx.compiler.targets.half import link_helpers
+from phalanx.compiler.targets.isa import Isa
+from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, parse
+from phalanx.dialects.errors import ArgumentError, PhalanxError
+from phalanx.runtime.object_file import read_symbols
+
+#: what can be written, and with which ending
+KINDS = {"so": ".so", "a": ".a", "o": ".o", "h": ".h", "px": ".px.mlir", "linalg": ".linalg.mlir",
+         "clusters": ".clusters.mlir", "llvm": ".ll", "asm": ".s"}
+_STAGES = ("px", "linalg", "clusters")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote: `files` by kind, the levels in them, the names of the C functions."""
+
+    name: str
+    files: Mapping[str, Path]
+    levels: tuple[str, ...]
+    functions: tuple[str, ...]
+    linker: str = ""
+    manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{path} ({path.stat().st_size:,} bytes)" for path in self.files.values())
+        return f"{', '.join(self.functions)} for {' + '.join(self.levels)}: {sizes}"
+
+
+def export(function: Any, path: str | Path, *specs: Any, target: str | Sequence[str] | None = None,
+           name: str | None = None, weights: str = "embedded", emit: Sequence[str] = ("so", "h"),
+           **keyword_specs: Any) -> Exported:
+    """Compile ahead of time: write a library at `path` and a C header beside it.
+
+    `specs` say what the arguments look like (specs, spec texts, example arrays); type hints do when there are none.
+    `function` may be a list of `(name, function, specs)`, for several functions or several signatures of one.
+    `target` names what the code is for, e.g. "x86-64-v3" or "aarch64"; the default on x86-64 is three levels in one
+    library, of which the best is chosen when it runs. `emit` are the files to write: so, a, o, h, px, linalg,
+    clusters, llvm, asm. With `weights="external"` large captured tensors go to a safetensors file.
+
+    >>> px.export(lambda x: px.softmax(x), "softmax.so", "f32[n,128]", name="softmax").functions
+    ('softmax',)
+
+    Raises CompileError when a function calls Python or no linker is found, ArtifactError when a file cannot be written.
+    """
+    try:
+        place = Path(path)
+        kinds = check_kinds(emit)
+        targets = targets_of(list(target) if isinstance(target, Sequence) and not isinstance(target, str) else target)
+        if weights not in ("embedded", "external"):
+            raise ArgumentError(f"export: weights are 'embedded' or 'external', got {weights!r}")
+        entries = _entries(function, name, specs, keyword_specs)
+        return _write(_Library(_stem(place), entries, targets, weights == "external"), place.parent, kinds)
+    except PhalanxError as error:
+        raise for_user(error) from error.__cause__
+
+
+def check_kinds(emit: Sequence[str]) -> list[str]:
+    """The kinds of files to write; raises ArgumentError for one that does not exist."""
+    kinds = [part.strip() for text in ([emit] if isinstance(emit, str) else emit) for part in text.split(",")]
+    wrong = [kind for kind in kinds if kind not in KINDS]
+    if wrong or not kinds:
+        raise ArgumentError(f"export: cannot emit {wrong[0] if wrong else 'nothing'!r}", hint=f"one of {', '.join(KINDS)}")
+    return list(dict.fromkeys(kinds))
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for ending in sorted(KINDS.values(), key=len, reverse=True):
+        if name.endswith(ending) and name != ending:
+            return name.removesuffix(ending)
+    return name
+
+
+def _entries(function: Any, name: str | None, specs: Sequence[Any], keyword_specs: Mapping[str, Any]) -> list[Entry]:
+    if not isinstance(function, (list, tuple)):
+        made = make_entry(function, name, specs, keyword_specs)
+        chosen = made.name if name is not None or made.name.isidentifier() else suggestion(made.name)
+        function_name(chosen)
+        return [made]
+    if specs or keyword_specs or name is not None:
+        raise ArgumentError("export: with a list, names and specs stand in it: [(name, function, specs), ...]")
+    entries = [_listed(item) for item in function]
+    seen: dict[str, str] = {}
+    for entry in entries:
+        for symbol in exported(entry):
+            if symbol in seen:
+                raise ArgumentError(f"export: two functions of one name: {symbol!r} belongs to {seen[symbol]!r} "
+                                    f"and to {entry.name!r}", hint="give one of them another name")
+            seen[symbol] = entry.name
+    if not entries:
+        raise ArgumentError("export: the list of functions is empty")
+    return entries
+
+
+def _listed(item: Any) -> Entry:
+    if not isinstance(item, (list, tuple)) or len(item) not in (2, 3) or not isinstance(item[0], str):
+        raise ArgumentError("export: an item of the list is (name, function, specs)",
+                            hint='[("small", f, ["f32[8]"]), ("large", f, {"x": "f32[n]"})]')
+    name, function, specs = item if len(item) == 3 else (*item, ())
+    function_name(name)
+    if isinstance(specs, Mapping):
+        return make_entry(function, name, (), specs)
+    return make_entry(function, name, [specs] if isinstance(specs, str) else list(specs))
+
+
+@dataclass
+class _Library:
+    """A library while it is made."""
+
+    name: str
+    entries: list[Entry]
+    targets: list[str]
+    external: bool
+
+    def __post_init__(self) -> None:
+        self.records: list[Isa] = [requirement(target)[1] for target in self.targets]
+        self.weights: External | None = externalise(self.entries) if self.external else None
+        if self.weights is not None:
+            self.entries = self.weights.entries
+
+    @property
+    def dispatched(self) -> bool:
+        """Whether the library asks the processor what it can do."""
+        return all(record.level in X86_LEVELS for record in self.records)
+
+    @property
+    def baseline(self) -> tuple[str, str]:
+        """Triple and processor of everything but the levels' own code."""
+        first = self.records[0]
+        return first.triple, "x86-64" if first.architecture == "x86_64" else first.cpu
+
+    def manifest(self) -> dict[str, Any]:
+        file = None
+        if self.weights is not None:
+            file = manifests.WeightsFile(f"{self.name}.safetensors", len(self.weights.data), self.weights.sha256)
+        return manifests.manifest(self.name, self.entries, self.records, file)
+
+    def text(self, manifest: bytes) -> str:
+        """What calls the levels' code, as LLVM IR text."""
+        first = self.records[0]
+        identity = self.weights.identity if self.weights is not None else b""
+        parts = [DECLARATIONS, library_text(manifest, macos=first.system == "macos")]
+        if self.dispatched:
+            parts.append(x86_level_text())
+        parts += [declaration(symbol, len(data)) for symbol, (data, _) in self.data().items()]
+        for entry in self.entries:
+            levels = {record.level: level_symbol(entry, record.level) for record in self.records}
+            parts.append(entry_text(entry, levels, dispatched=self.dispatched, weights_id=identity))
+        return "\n".join(parts)
+
+    def data(self) -> dict[str, tuple[bytes, str]]:
+        """Bytes and place of every embedded tensor by symbol."""
+        return {c.symbol: (c.data, c.where) for entry in self.entries for c in entry.captured if c.where != "file"}
+
+    def compile(self, machine: TargetMachine, manifest: bytes, clusters: Sequence[Any]) -> LlvmModule:
+        """Everything in one LLVM module; each level's functions say which processor they are for."""
+        whole = parse(self.text(manifest), self.name)
+        try:
+            whole.set_target(machine)
+            whole.verify()
+            whole.run_passes("default<O2>", machine)
+            for entry, module in zip(self.entries, clusters, strict=True):
+                for target in self.targets:
+                    whole.link(level_text(entry, module, target), f"{entry.name} for {target}")
+            link_helpers(whole)
+            for symbol, (data, where) in self.data().items():
+                large = where == "section" and self.records[0].system == "linux"
+                define_bytes(whole, symbol, data, section=SECTION if large else "")
+            whole.keep_only([symbol for entry in self.entries for symbol in exported(entry)])
+            whole.verify()
+        except PhalanxError:
+            whole.close()
+            raise
+        return whole
+
+
+def _write(library: _Library, folder: Path, kinds: Sequence[str]) -> Exported:
+    """Compile as far as the kinds of files need, then write them all."""
+    linker = find_linker(library.records[0]) if "so" in kinds else None
+    written = {kind: folder / f"{library.name}{KINDS[kind]}" for kind in kinds}
+    contents: dict[str, bytes] = {}
+    manifest = library.manifest()
+    stages = [to_clusters(entry) for entry in library.entries] if kinds != ["h"] else []
+    for kind in (k for k in kinds if k in _STAGES):
+        with context():
+            contents[kind] = "\n".join(str(found[kind]) for found in stages).encode()
+    if {"so", "a", "o", "llvm", "asm"} & set(kinds):
+        triple, cpu = library.baseline
+        with TargetMachine(triple, cpu) as machine:
+            with library.compile(machine, manifests.encode(manifest), [found["clusters"] for found in stages]) as module:
+                if "llvm" in kinds:
+                    contents["llvm"] = str(module).encode()
+                if "asm" in kinds:
+                    contents["asm"] = module.emit_assembly(machine).encode()
+                data = module.emit_object(machine)
+        table = read_symbols(data)
+        check_undefined(table.undefined)
+        if "o" in kinds:
+            contents["o"] = data
+        if "a" in kinds:
+            contents["a"] = archive(library.name, data, table.defined)
+        if linker is not None:
+            contents["so"] = link_library(data, table.undefined, library.records[0], f"{library.name}.so", linker)
+    levels = tuple(record.level for record in library.records)
+    if "h" in kinds:
+        contents["h"] = header(library.name, library.entries, levels=levels).encode()
+    if library.weights is not None:
+        written["weights"] = folder / f"{library.name}.safetensors"
+        contents["weights"] = library.weights.data
+    for kind, path in written.items():
+        write_bytes(path, contents[kind])
+    return Exported(library.name, written, levels, tuple(e.name for e in library.entries),
+                    linker.name if linker else "", manifest)
+
+
