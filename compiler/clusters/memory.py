@@ -14,6 +14,7 @@ from phalanx.compiler.clusters.plan import ALIGNMENT, ArenaPlan, aligned, plan_a
 from phalanx.compiler.clusters.read import Reader
 from phalanx.compiler.clusters.sizes import Apply, Leaf, Size
 from phalanx.dialects.attributes import decode_array
+from phalanx.dialects.errors import CompileError
 
 
 class Emitter:
@@ -66,7 +67,10 @@ class Emitter:
 
     def _atom(self, atom: Leaf | Apply) -> Any:
         if isinstance(atom, Leaf):
-            return self.values[self.reader.resolve(atom.value)]
+            known = self.values.get(self.reader.resolve(atom.value))
+            if known is None:
+                raise CompileError(f"a temporary's size depends on {atom.value}, not on the sizes of the arguments alone")
+            return known
         return build.create(atom.name, [self.index], [self.size(atom.lhs), self.size(atom.rhs)]).result
 
     def scalar(self, value: Any) -> Any:

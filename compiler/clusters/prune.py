@@ -22,8 +22,6 @@ def prune(block: Block) -> None:
                 prune(inner)
     kept.reverse()
     alive = set(kept)
-    for node in kept:
-        for ref in node.reads:
-            if ref.tensor.block is block:
-                ref.tensor.readers = [reader for reader in ref.tensor.readers if reader in alive]
+    for tensor in {ref.tensor for node in kept for ref in node.reads if ref.tensor.block is block}:
+        tensor.readers = [reader for reader in tensor.readers if reader in alive]
     block.nodes = kept

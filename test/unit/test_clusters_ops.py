@@ -11,6 +11,8 @@ import pytest
 from cluster_programs import T, Text
 from cluster_runner import Compiled, check
 
+from phalanx.dialects.errors import CompileError
+
 RNG = np.random.default_rng(11)
 
 
@@ -379,3 +381,19 @@ def test_dynamic_reshape_concat_and_tail_slices() -> None:
         X, Y = data(n, 2), data(m, 2)
         J = np.concatenate([X * 2, Y])
         check(source, [X, Y], [J, np.exp(J), Y * 3], dims=[n, m], rtol=1e-4)
+
+
+def test_temporary_of_a_size_that_only_data_knows_is_refused() -> None:
+    text = Text()
+    x, count = text.argument(6), text.argument(element="i32")
+    raw, n = text.extract(count), text.fresh()
+    text.emit(f"{n} = arith.index_cast {raw} : i32 to index")
+    part = text.slice(x, [0], [n[1:]])
+    squares = text.binary("mulf", part, part)
+    folded = text.generic(
+        [(squares, "d0")], [(text.empty([n[1:]]), "d0")], "p", ["%s = arith.negf %x0 : f32", "linalg.yield %s : f32"]
+    )[0]
+    total = text.reduce(text.elementwise("%r = arith.addf %x0, %x1 : f32", [folded, squares], [n[1:]]), [0])
+    twice = text.elementwise("%r = arith.mulf %x0, %x1 : f32", [folded, total], [n[1:]], ["d0", ""])
+    with pytest.raises(CompileError, match="not on the sizes of the arguments alone"):
+        Compiled(text.finish([text.reduce(twice, [0])]), fuse=False)
