@@ -83,6 +83,13 @@ def _is_one(size: Size) -> bool:
     return isinstance(size, int) and size == 1
 
 
+def _latest(trace: Trace, value: ir.Value) -> ir.Value:
+    """What stands for a value now that calls run their forward rule."""
+    while value in trace.replaced:
+        value = trace.replaced[value]
+    return value
+
+
 class Reverse:
     """The backward walk over a list of operations that stand, in order, before the current position."""
 
@@ -187,6 +194,7 @@ class Reverse:
             with trace.inside(block):
                 copies, yielded = replay.clone_block(trace, old.blocks[0], [], effects=False)
                 inner = Reverse(trace, copies, sources)
+                yielded = [_latest(trace, y) for y in yielded]
                 local: Cotangents = {}
                 for result, value in zip(operation.results, yielded, strict=True):
                     if result in cotangents and value in inner.active:
@@ -200,8 +208,13 @@ class Reverse:
     # Loops.
     def _for(self, operation: ir.Operation, cotangents: Cotangents) -> ir.Operation:
         lower, upper, _, *inits = operation.operands
-        plan = _LoopPlan(self, operation, operation.regions[0].blocks[0], 1, inits)
         trips = trip_count(operation, self.trace)
+        if isinstance(trips, int) and trips == 0:  # nothing to run backwards, and no stack has a row
+            for init, result in zip(inits, operation.results, strict=True):
+                if init in self.active and result in cotangents:
+                    accumulate(cotangents, init, cotangents[result])
+            return operation
+        plan = _LoopPlan(self, operation, operation.regions[0].blocks[0], 1, inits)
         placeholders = plan.backward(cotangents, lower, upper, recompute=None if trips is not None else operation)
         needed = [n for n, p in enumerate(placeholders) if p is not None]
         if not needed or trips is None:
@@ -396,6 +409,7 @@ class _LoopPlan:
             arguments = [step, *values] if self.skip else values
             copies, yielded = replay.clone_block(trace, self.body, arguments, effects=False)
             inner = Reverse(trace, copies, [*[values[n] for n in self.carried], *self.sources])
+            yielded = [_latest(trace, y) for y in yielded]
             local: Cotangents = {}
             incoming = [trace.wrap(v, c.aval) for v, c in zip(list(block.arguments)[1:], carries, strict=True)]
             for source, total in zip(self.sources, incoming[len(starts):], strict=True):
