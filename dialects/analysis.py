@@ -81,8 +81,10 @@ class Avals:
                 self.known[result] = aval
             return
         name = operation.name
-        if name in ("scf.for", "scf.while"):
-            self._loop(operation, list(operation.operands)[3:] if name == "scf.for" else list(operation.operands))
+        if name == "scf.for":
+            self._for(operation, list(operation.operands)[3:])
+        elif name == "scf.while":
+            self._while(operation)
         elif name == "scf.if":
             for region in operation.regions:
                 for block in region.blocks:
@@ -99,14 +101,21 @@ class Avals:
             raise CompileError(f"a tensor of type {kind} has no named sizes; only px ops may make dynamic tensors")
         self.known[value] = Aval(tuple(kind.shape), from_element(str(kind.element_type)))
 
-    def _loop(self, operation: ir.Operation, inits: list[ir.Value]) -> None:
-        for region in operation.regions:
-            for block in region.blocks:
-                carried = list(block.arguments)
-                carried = carried[len(carried) - len(inits):]
-                self._copy(inits, carried)
-                self._block(block)
+    def _for(self, operation: ir.Operation, inits: list[ir.Value]) -> None:
+        block = operation.regions[0].blocks[0]
+        self._copy(inits, list(block.arguments)[1:])
+        self._block(block)
         self._copy(inits, list(operation.results))
+
+    def _while(self, operation: ir.Operation) -> None:
+        """What the condition forwards need not be the carries: canonicalize drops and adds some."""
+        before, after = (region.blocks[0] for region in operation.regions)
+        self._copy(list(operation.operands), list(before.arguments))
+        self._block(before)
+        forwarded = self._yielded(before)[1:]
+        self._copy(forwarded, list(after.arguments))
+        self._block(after)
+        self._copy(forwarded, list(operation.results))
 
     def _copy(self, sources: list[ir.Value], targets: list[ir.Value]) -> None:
         for source, target in zip(sources, targets, strict=True):
