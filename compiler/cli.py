@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from phalanx.compiler import cli_cache, config
+from phalanx.compiler import cli_cache, cli_compile, config
 from phalanx.compiler import doctor as doctoring
 from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.versions import version
@@ -21,6 +21,7 @@ application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exc
 
 
 application.add_typer(cli_cache.commands, name="cache")
+application.command("compile")(cli_compile.compile_command)
 
 
 def _show_version(wanted: bool) -> None:

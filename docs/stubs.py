@@ -23,6 +23,7 @@ _HEAD = '''\
 import builtins
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar, overload
 
@@ -31,6 +32,7 @@ import numpy as np
 from phalanx import compiler as compiler
 from phalanx import dialects as dialects
 from phalanx import runtime as runtime
+from phalanx.compiler.aot.public import Exported
 from phalanx.compiler.config import Settings
 from phalanx.compiler.execution import Compiled
 from phalanx.compiler.trace.traced import Traced

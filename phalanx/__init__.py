@@ -14,6 +14,7 @@ from __future__ import annotations
 from phalanx.compiler import dispatch as _dispatch
 from phalanx.compiler import eager_cpu as _eager_cpu
 from phalanx.compiler import methods as _methods
+from phalanx.compiler.aot.public import export
 from phalanx.compiler.api import Defn, compile, defn, jit, spec
 from phalanx.compiler.array_api import (
     VERSIONS as __array_api_versions__,

@@ -16,6 +16,8 @@ _YMM_STATE, _ZMM_STATE = 0x06, 0xE6  # bits of XCR0: what the operating system s
 X86_LEVELS = {"x86-64": 1, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
 
 _CLOBBERS = "~{dirflag},~{fpsr},~{flags}"
+_CPUID = f'asm sideeffect "cpuid", "={{ax}},={{bx}},={{cx}},={{dx}},{{ax}},{{cx}},{_CLOBBERS}"'
+_XGETBV = f'asm sideeffect "xgetbv", "={{ax}},={{dx}},{{cx}},{_CLOBBERS}"'
 
 
 def _mask(bits: dict[str, int], *names: str) -> int:
@@ -23,18 +25,19 @@ def _mask(bits: dict[str, int], *names: str) -> int:
 
 
 def _all_set(result: str, register: str, mask: int) -> str:
-    return f"  {result}.bits = and i32 {register}, {mask}\n  {result} = icmp eq i32 {result}.bits, {mask}\n"
+    return f"  {result}.bits = and i32 {register}, {mask}\n  {result} = icmp eq i32 {result}.bits, {mask}"
 
 
 def x86_level_text() -> str:
     """`i32 @px_level()`: 1 to 4, the psABI level that processor and operating system support."""
     second = _mask(_ECX_1, "sse3", "ssse3", "cx16", "sse4.1", "sse4.2", "popcnt")
     third = _mask(_ECX_1, "fma", "movbe", "osxsave", "avx", "f16c")
+    fourth = _mask(_EBX_7, "avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl")
     return f"""
 @px_level.known = internal global i32 0
 
 define internal {{ i32, i32, i32, i32 }} @px_cpuid(i32 %leaf) nounwind {{
-  %r = call {{ i32, i32, i32, i32 }} asm sideeffect "cpuid", "={{ax}},={{bx}},={{cx}},={{dx}},{{ax}},{{cx}},{_CLOBBERS}"(i32 %leaf, i32 0)
+  %r = call {{ i32, i32, i32, i32 }} {_CPUID}(i32 %leaf, i32 0)
   ret {{ i32, i32, i32, i32 }} %r
 }}
 
@@ -46,8 +49,12 @@ entry:
   %ecx = extractvalue {{ i32, i32, i32, i32 }} %one, 2
   %high = call {{ i32, i32, i32, i32 }} @px_cpuid(i32 {0x80000001 - (1 << 32)})
   %extended = extractvalue {{ i32, i32, i32, i32 }} %high, 2
-{_all_set("%has.v2", "%ecx", second)}{_all_set("%has.lahf", "%extended", _mask(_ECX_EXTENDED, "lahf"))}  %v2 = and i1 %has.v2, %has.lahf
-{_all_set("%has.v3", "%ecx", third)}{_all_set("%has.lzcnt", "%extended", _mask(_ECX_EXTENDED, "lzcnt"))}  %leaf7 = icmp uge i32 %last, 7
+{_all_set("%has.v2", "%ecx", second)}
+{_all_set("%has.lahf", "%extended", _mask(_ECX_EXTENDED, "lahf"))}
+  %v2 = and i1 %has.v2, %has.lahf
+{_all_set("%has.v3", "%ecx", third)}
+{_all_set("%has.lzcnt", "%extended", _mask(_ECX_EXTENDED, "lzcnt"))}
+  %leaf7 = icmp uge i32 %last, 7
   %a = and i1 %v2, %has.v3
   %b = and i1 %has.lzcnt, %leaf7
   %more = and i1 %a, %b
@@ -58,10 +65,14 @@ narrow:
 wide:
   %seven = call {{ i32, i32, i32, i32 }} @px_cpuid(i32 7)
   %ebx = extractvalue {{ i32, i32, i32, i32 }} %seven, 1
-  %xcr = call {{ i32, i32 }} asm sideeffect "xgetbv", "={{ax}},={{dx}},{{cx}},{_CLOBBERS}"(i32 0)
+  %xcr = call {{ i32, i32 }} {_XGETBV}(i32 0)
   %state = extractvalue {{ i32, i32 }} %xcr, 0
-{_all_set("%has.avx2", "%ebx", _mask(_EBX_7, "bmi", "avx2", "bmi2"))}{_all_set("%ymm", "%state", _YMM_STATE)}  %v3 = and i1 %has.avx2, %ymm
-{_all_set("%has.avx512", "%ebx", _signed(_mask(_EBX_7, "avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl")))}{_all_set("%zmm", "%state", _ZMM_STATE)}  %both = and i1 %has.avx512, %zmm
+{_all_set("%has.avx2", "%ebx", _mask(_EBX_7, "bmi", "avx2", "bmi2"))}
+{_all_set("%ymm", "%state", _YMM_STATE)}
+  %v3 = and i1 %has.avx2, %ymm
+{_all_set("%has.avx512", "%ebx", _signed(fourth))}
+{_all_set("%zmm", "%state", _ZMM_STATE)}
+  %both = and i1 %has.avx512, %zmm
   %v4 = and i1 %v3, %both
   %upper = select i1 %v4, i32 4, i32 3
   %level = select i1 %v3, i32 %upper, i32 2

@@ -1,9 +1,9 @@
-"""`px.export`: functions -> a shared library and its C header, for several processors, without a runtime library."""
+"""From functions to files: what `px.export` does once MLIR is loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from phalanx.compiler.aot.entries import Entry, make_entry
 from phalanx.compiler.aot.header import header
 from phalanx.compiler.aot.levels import level_text, requirement, targets_of, to_clusters
 from phalanx.compiler.aot.linker import check_undefined, find_linker, link_library, write_bytes
-from phalanx.compiler.aot.names import function_name, suggestion
+from phalanx.compiler.aot.names import function_name
+from phalanx.compiler.aot.public import KINDS, Exported
 from phalanx.compiler.aot.size_code import DECLARATIONS
 from phalanx.compiler.aot.weights import External, externalise
 from phalanx.compiler.aot.wrappers import entry_text, exported, level_symbol, library_text
-from phalanx.compiler.boundary import for_user
 from phalanx.compiler.context import context
 from phalanx.compiler.targets.half import link_helpers
 from phalanx.compiler.targets.isa import Isa
@@ -27,54 +27,18 @@ from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, parse
 from phalanx.dialects.errors import ArgumentError, PhalanxError
 from phalanx.runtime.object_file import read_symbols
 
-#: what can be written, and with which ending
-KINDS = {"so": ".so", "a": ".a", "o": ".o", "h": ".h", "px": ".px.mlir", "linalg": ".linalg.mlir",
-         "clusters": ".clusters.mlir", "llvm": ".ll", "asm": ".s"}
 _STAGES = ("px", "linalg", "clusters")
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What an export wrote: `files` by kind, the levels in them, the names of the C functions."""
-
-    name: str
-    files: Mapping[str, Path]
-    levels: tuple[str, ...]
-    functions: tuple[str, ...]
-    linker: str = ""
-    manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    def __str__(self) -> str:
-        sizes = ", ".join(f"{path} ({path.stat().st_size:,} bytes)" for path in self.files.values())
-        return f"{', '.join(self.functions)} for {' + '.join(self.levels)}: {sizes}"
-
-
-def export(function: Any, path: str | Path, *specs: Any, target: str | Sequence[str] | None = None,
-           name: str | None = None, weights: str = "embedded", emit: Sequence[str] = ("so", "h"),
-           **keyword_specs: Any) -> Exported:
-    """Compile ahead of time: write a library at `path` and a C header beside it.
-
-    `specs` say what the arguments look like (specs, spec texts, example arrays); type hints do when there are none.
-    `function` may be a list of `(name, function, specs)`, for several functions or several signatures of one.
-    `target` names what the code is for, e.g. "x86-64-v3" or "aarch64"; the default on x86-64 is three levels in one
-    library, of which the best is chosen when it runs. `emit` are the files to write: so, a, o, h, px, linalg,
-    clusters, llvm, asm. With `weights="external"` large captured tensors go to a safetensors file.
-
-    >>> px.export(lambda x: px.softmax(x), "softmax.so", "f32[n,128]", name="softmax").functions
-    ('softmax',)
-
-    Raises CompileError when a function calls Python or no linker is found, ArtifactError when a file cannot be written.
-    """
-    try:
-        place = Path(path)
-        kinds = check_kinds(emit)
-        targets = targets_of(list(target) if isinstance(target, Sequence) and not isinstance(target, str) else target)
-        if weights not in ("embedded", "external"):
-            raise ArgumentError(f"export: weights are 'embedded' or 'external', got {weights!r}")
-        entries = _entries(function, name, specs, keyword_specs)
-        return _write(_Library(_stem(place), entries, targets, weights == "external"), place.parent, kinds)
-    except PhalanxError as error:
-        raise for_user(error) from error.__cause__
+def export(function: Any, path: Path, *, specs: Sequence[Any], keyword_specs: Mapping[str, Any],
+           target: str | Sequence[str] | None, name: str | None, weights: str, emit: Sequence[str]) -> Exported:
+    """`px.export` (see there), with MLIR loaded."""
+    kinds = check_kinds(emit)
+    targets = targets_of(target)
+    if weights not in ("embedded", "external"):
+        raise ArgumentError(f"export: weights are 'embedded' or 'external', got {weights!r}")
+    entries = _entries(function, name, specs, keyword_specs)
+    return _write(_Library(_stem(path), entries, targets, weights == "external"), path.parent, kinds)
 
 
 def check_kinds(emit: Sequence[str]) -> list[str]:
@@ -97,8 +61,7 @@ def _stem(path: Path) -> str:
 def _entries(function: Any, name: str | None, specs: Sequence[Any], keyword_specs: Mapping[str, Any]) -> list[Entry]:
     if not isinstance(function, (list, tuple)):
         made = make_entry(function, name, specs, keyword_specs)
-        chosen = made.name if name is not None or made.name.isidentifier() else suggestion(made.name)
-        function_name(chosen)
+        function_name(made.name)
         return [made]
     if specs or keyword_specs or name is not None:
         raise ArgumentError("export: with a list, names and specs stand in it: [(name, function, specs), ...]")
@@ -209,13 +172,13 @@ def _write(library: _Library, folder: Path, kinds: Sequence[str]) -> Exported:
             contents[kind] = "\n".join(str(found[kind]) for found in stages).encode()
     if {"so", "a", "o", "llvm", "asm"} & set(kinds):
         triple, cpu = library.baseline
-        with TargetMachine(triple, cpu) as machine:
-            with library.compile(machine, manifests.encode(manifest), [found["clusters"] for found in stages]) as module:
-                if "llvm" in kinds:
-                    contents["llvm"] = str(module).encode()
-                if "asm" in kinds:
-                    contents["asm"] = module.emit_assembly(machine).encode()
-                data = module.emit_object(machine)
+        clusters = [found["clusters"] for found in stages]
+        with TargetMachine(triple, cpu) as machine, library.compile(machine, manifests.encode(manifest), clusters) as module:
+            if "llvm" in kinds:
+                contents["llvm"] = str(module).encode()
+            if "asm" in kinds:
+                contents["asm"] = module.emit_assembly(machine).encode()
+            data = module.emit_object(machine)
         table = read_symbols(data)
         check_undefined(table.undefined)
         if "o" in kinds:

@@ -97,7 +97,8 @@ int32_t {name}({', '.join([*parameters, *dims, *weights]) or 'void'});
            f"{name}_arena_bytes, of any alignment,", "and with threads from the caller (NULL: none)."])}
 int32_t {name}_ex({', '.join([*parameters, *dims, *weights, *explicit])});
 
-/* The same for generic callers: inputs, then outputs{', then weights' if weights else ''}; and the sizes of all of them, which are compared. */
+{_comment([f"The same for generic callers: inputs, then outputs{', then weights' if weights else ''};",
+           "and the sizes of all inputs and outputs in one array, which are compared."])}
 int32_t {name}_call({', '.join(generic)});
 
 /* Bytes of scratch memory of one call; -1 when the sizes make no sense, -100 when this processor is not supported. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,7 +50,7 @@ def default_targets() -> list[str]:
     return ["apple-m1" if here.system == "macos" else "aarch64"]
 
 
-def targets_of(target: str | list[str] | tuple[str, ...] | None) -> list[str]:
+def targets_of(target: str | Sequence[str] | None) -> list[str]:
     """Names of instruction sets, lowest first; raises ArgumentError for levels that cannot be in one library."""
     if target is None:
         return default_targets()

@@ -8,21 +8,26 @@ from collections.abc import Iterable
 from phalanx.dialects.errors import ArgumentError
 
 # C99, C11, C++ keywords, and names of the headers' own macros and types.
-RESERVED = frozenset("""
-    auto break case char const continue default do double else enum extern float for goto if inline int long register
-    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-    alignas alignof asm atomic bool complex imaginary noreturn thread_local
-    and and_eq bitand bitor catch class compl concept const_cast constexpr decltype delete dynamic_cast explicit export
-    false friend mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public
-    reinterpret_cast requires static_assert static_cast template this throw true try typeid typename using virtual
-    wchar_t xor xor_eq main int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t size_t NULL
-    malloc free memcpy memset memmove
-""".split())
+RESERVED = frozenset([
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",
+    "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof",
+    "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "alignas", "alignof",
+    "asm", "atomic", "bool", "complex", "imaginary", "noreturn", "thread_local", "and", "and_eq", "bitand", "bitor",
+    "catch", "class", "compl", "concept", "const_cast", "constexpr", "decltype", "delete", "dynamic_cast", "explicit",
+    "export", "false", "friend", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr", "operator",
+    "or", "or_eq", "private", "protected", "public", "reinterpret_cast", "requires", "static_assert", "static_cast",
+    "template", "this", "throw", "true", "try", "typeid", "typename", "using", "virtual", "wchar_t", "xor", "xor_eq",
+    "main", "int8_t", "int16_t", "int32_t", "int64_t", "uint8_t", "uint16_t", "uint32_t", "uint64_t", "size_t", "NULL",
+    "malloc", "free", "memcpy", "memset", "memmove",
+])
+
+_OURS = ("px_", "phalanx_")
 
 
 def function_name(name: str) -> str:
     """`name` if C can use it for a function; raises ArgumentError with a name that it could."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in RESERVED or "__" in name or name.startswith(("px_", "phalanx_")):
+    usable = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and "__" not in name
+    if not usable or name in RESERVED or name.startswith(_OURS):
         raise ArgumentError(f"export: {name!r} cannot be the name of a C function",
                             hint=f'give it another one: name="{suggestion(name)}"')
     return name
@@ -31,7 +36,7 @@ def function_name(name: str) -> str:
 def suggestion(name: str) -> str:
     """A usable name that looks like `name`."""
     cleaned = re.sub(r"_+", "_", re.sub(r"\W", "_", name, flags=re.ASCII)).strip("_") or "function"
-    if cleaned in RESERVED or cleaned[0].isdigit() or cleaned.startswith(("px_", "phalanx_")):
+    if cleaned in RESERVED or cleaned[0].isdigit() or cleaned.startswith(_OURS):
         cleaned = f"f_{cleaned}"
     return cleaned
 

@@ -117,7 +117,10 @@ class SizeCode(Code):
         """Bytes of a tensor; more than MOST_BYTES count as overflow."""
         total = str(itemsize)
         for size in shape:
-            total = str(int(total) * size) if isinstance(size, int) and total.isdecimal() else self.multiply(total, self.size(size))
+            if isinstance(size, int) and total.isdecimal():
+                total = str(int(total) * size)
+            else:
+                total = self.multiply(total, self.size(size))
         if not total.isdecimal():
             self.overflow.append(self.pure(f"icmp sgt i64 {total}, {MOST_BYTES}"))
         return total

@@ -148,7 +148,7 @@ def _check(entry: Entry) -> str:
         flag = code.any_of(flags)
         if flag != "false":
             status = code.value(f"select i1 {flag}, i32 {failure:d}, i32 {status}")
-    names_negative = code.any_of([f for f in negative[:len(code.names)]])
+    names_negative = code.any_of(negative[:len(code.names)])
     if names_negative != "false":  # products of negative sizes mean nothing
         status = code.value(f"select i1 {names_negative}, i32 {Status.NEGATIVE:d}, i32 {status}")
     code.line(f"ret i32 {status}")
