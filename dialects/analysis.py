@@ -6,7 +6,6 @@ from typing import Any
 
 from mlir import ir
 
-
 from phalanx.dialects.attributes import decode
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dims import Dim
@@ -142,7 +141,8 @@ def _evaluate(value: Any, values: dict[str, int]) -> Any:
 
 def has_names(attrs: dict[str, Any]) -> bool:
     """Whether any attribute holds a named size."""
-    return any(isinstance(v, Dim) or (isinstance(v, tuple) and has_names({str(i): e for i, e in enumerate(v)})) for v in attrs.values())
+    return any(isinstance(v, Dim) or (isinstance(v, tuple) and has_names({str(i): e for i, e in enumerate(v)}))
+               for v in attrs.values())
 
 
 __all__ = ["Avals", "argument_avals", "dim_names", "evaluate_attributes", "has_names", "is_tensor", "op_of"]

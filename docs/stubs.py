@@ -123,8 +123,7 @@ _EITHER = frozenset({"atleast_1d", "atleast_2d", "atleast_3d"})
 
 def text() -> str:
     """The whole stub."""
-    return "\n".join([
-        _HEAD.format(imports=_imports()),
+    body = "\n".join([
         *_tensor(),
         "",
         *[f"def {name}{_parameters(signatures.of_op(op))} -> {_op_result(op)}: ..."
@@ -134,19 +133,32 @@ def text() -> str:
         *[_plain(name) for name in _plain_functions()],
         "",
     ])
+    return _HEAD.format(imports=_imports(body)) + "\n" + body
 
 
-def _imports() -> str:
-    lines = ["from phalanx.compiler.array_api import FloatLimits, Information, IntegerLimits"]
+def _imports(body: str) -> str:
+    """Imports of the public names that are re-exported as they are, and of what the annotations mention."""
+    lines = ["from phalanx.compiler.array_api import Information as Information"]
     named = {d.name: d.name for d in dtypes.ALL} | {"bool": "bool_", "DType": "DType", "dtype": "dtype_of"}
     lines += [f"from phalanx.dialects.dtypes import {source} as {name}"
               for name, source in sorted(named.items(), key=lambda pair: pair[1])]
     lines += [f"from phalanx.dialects.errors import {name} as {name}" for name in sorted(vars(errors))
               if isinstance(getattr(px, name, None), type)]
-    lines += ["from phalanx.dialects.px import random as random",
-              "from phalanx.runtime.backends import Backend",
-              "from phalanx.runtime.device import Device, MemoryStatistics"]
+    lines += ["from phalanx.dialects.px import random as random"]
+    known = set(re.findall(r"(?:class|as|import|,) (\w+)", _HEAD + "\n".join(lines))) | {"Tensor"}
+    for name in sorted(set(re.findall(r"[:>|\[ ]([A-Z]\w+)\b", body)) - known):
+        home = _homes().get(name)
+        if home is not None:
+            lines.append(f"from {home} import {name} as {name}")
     return "\n".join(lines)
+
+
+def _homes() -> dict[str, str]:
+    """Classes that modules of public functions use, and where each is defined."""
+    modules = {inspect.getmodule(value) for value in [*vars(px).values(), Tensor] if callable(value)}
+    scopes = [vars(module) for module in modules if module is not None]
+    return {name: value.__module__ for scope in scopes for name, value in scope.items()
+            if isinstance(value, type) and value.__module__.startswith("phalanx.")}
 
 
 def _annotation(written: str) -> str:
@@ -177,8 +189,11 @@ def _plain_functions() -> list[str]:
 
 
 def _plain(name: str) -> str:
-    signature = inspect.signature(getattr(px, name))
+    function = getattr(px, name)
+    signature = inspect.signature(function)
     returned = "Tensor" if name in ("asarray", "from_dlpack") else _annotation(str(signature.return_annotation))
+    if hasattr(function, "__wrapped__"):  # @contextmanager around a generator
+        returned = returned.replace("Iterator[", "contextlib.AbstractContextManager[")
     return f"def {name}{_parameters(signature)} -> {returned}: ..."
 
 

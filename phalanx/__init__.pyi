@@ -16,7 +16,7 @@ from phalanx.compiler.config import Settings
 from phalanx.compiler.execution import Compiled
 from phalanx.compiler.trace.traced import Traced
 from phalanx.dialects.aval import Aval
-from phalanx.compiler.array_api import FloatLimits, Information, IntegerLimits
+from phalanx.compiler.array_api import Information as Information
 from phalanx.dialects.dtypes import DType as DType
 from phalanx.dialects.dtypes import bfloat16 as bfloat16
 from phalanx.dialects.dtypes import bool_ as bool
@@ -43,8 +43,11 @@ from phalanx.dialects.errors import PhalanxError as PhalanxError
 from phalanx.dialects.errors import ShapeError as ShapeError
 from phalanx.dialects.errors import TraceError as TraceError
 from phalanx.dialects.px import random as random
-from phalanx.runtime.backends import Backend
-from phalanx.runtime.device import Device, MemoryStatistics
+from phalanx.runtime.backends.base import Backend as Backend
+from phalanx.runtime.device import Device as Device
+from phalanx.compiler.array_api import FloatLimits as FloatLimits
+from phalanx.compiler.array_api import IntegerLimits as IntegerLimits
+from phalanx.runtime.device import MemoryStatistics as MemoryStatistics
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -430,8 +433,9 @@ def from_dlpack(x: Any, /, *, device: Device | str | None = ..., copy: builtins.
 def get_threads() -> int: ...
 def iinfo(type: Any, /) -> IntegerLimits: ...
 def isdtype(dtype: Any, kind: Any) -> builtins.bool: ...
+def load(path: str | os.PathLike[str], function: str | None = ..., *, library: builtins.bool = ...) -> Any: ...
 def memory_stats() -> dict[str, MemoryStatistics]: ...
-def no_compile() -> Iterator[None]: ...
+def no_compile() -> contextlib.AbstractContextManager[None]: ...
 def print(*values: Any, sep: str = ..., end: str = ...) -> None: ...
 def result_type(*arrays_and_dtypes: Any) -> DType: ...
 def set_default_backend(name: str) -> str: ...

@@ -12,10 +12,10 @@ from phalanx.dialects.analysis import Avals
 
 
 def halvings(x):
-    """A loop with a result nobody uses (`last`), and a carry that never changes (`step`)."""
+    """A loop with a result nobody uses (the second), and a carry that never changes (`step`)."""
 
     def body(state):
-        value, last, step, count = state
+        value, _, step, count = state
         return value / step, value, step, count + 1
 
     return px.while_loop(lambda s: px.max(px.abs(s[0])) > 1.0, body, (x, x, px.asarray(2.0), 0))[3]

@@ -202,8 +202,8 @@ def test_the_stub_has_every_public_name():
 @pytest.mark.slow
 def test_the_examples_pass_mypy_strict():
     files = sorted(str(p) for p in (ROOT / "examples").glob("*.py"))
-    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", *files], cwd=ROOT, capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", *files], cwd=ROOT,
+                          capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
