@@ -10,10 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from phalanx.dialects.errors import DTypeError
+
+try:
+    import ml_dtypes
+except ImportError:  # the runtime alone needs NumPy only; elements are then two bytes without arithmetic
+    _BFLOAT16 = np.dtype("V2")
+else:
+    _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 KINDS = "biufc"  # bool, signed, unsigned, float, complex; later kinds win a promotion
 
@@ -96,7 +102,7 @@ uint16 = _make("uint16", "u16", "u", 16, np.uint16, "ui16", "i16")
 uint32 = _make("uint32", "u32", "u", 32, np.uint32, "ui32", "i32")
 uint64 = _make("uint64", "u64", "u", 64, np.uint64, "ui64", "i64")
 float16 = _make("float16", "f16", "f", 16, np.float16, "f16")
-bfloat16 = _make("bfloat16", "bf16", "f", 16, ml_dtypes.bfloat16, "bf16")
+bfloat16 = _make("bfloat16", "bf16", "f", 16, _BFLOAT16, "bf16")
 float32 = _make("float32", "f32", "f", 32, np.float32, "f32")
 float64 = _make("float64", "f64", "f", 64, np.float64, "f64")
 

@@ -80,6 +80,7 @@ from phalanx.dialects.errors import (
 )
 from phalanx.dialects.opdef import COMPOSITES as _COMPOSITES
 from phalanx.dialects.opdef import REGISTRY as _REGISTRY
+from phalanx.runtime.loader import load
 from phalanx.runtime.threads import get_threads, set_threads
 
 random = _families.random

@@ -10,13 +10,13 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from phalanx.dialects.dtypes import bfloat16
 from phalanx.dialects.errors import DeviceError
 
 HOST_DEVICE = (1, 0)  # kDLCPU
-_BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+_BFLOAT16 = bfloat16.numpy
 _CODE_UINT, _CODE_BFLOAT = 1, 4
 
 # Where DLDataType (code: u8, bits: u8, lanes: u16) stands in the managed structure behind each capsule name.
