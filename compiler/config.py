@@ -54,7 +54,11 @@ _DECLARED = (
          affects_compile=True),
     Knob("debug", 0, "1 prints one line per compile (function, line, what changed, time per phase); "
          "2 adds one line per pass", minimum=0),
-    Knob("dump_ir", "", "a folder for the IR after every pass, in numbered files"),
+    Knob("dump_ir", "", "a folder for the IR on its way down, in numbered files"),
+    Knob("dump_level", "pass", "what goes there: the IR after every `pass`, after those that `changed` it, or once per "
+         "`stage`", choices=("stage", "changed", "pass")),
+    Knob("passes", "", "passes of your own at the end of stages: `linalg:my-pass`, several parted by `;`",
+         affects_compile=True),
     Knob("full_traceback", False, "keep Phalanx's own frames in tracebacks"),
     Knob("unroll_warning", 2000, "warn when one line of a Python loop makes this many operations; 0: never",
          minimum=0),

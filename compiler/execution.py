@@ -37,6 +37,8 @@ class Compiled:
         self.reason = reason
         self.seconds = seconds
         self.donated = tuple(donated)
+        self.options = config.compile_options()
+        self._stages: Any = None
         #: set by px.compile: how arguments are flattened, and the structure they must have
         self.flatten: Callable[..., Any] | None = None
         self.structure: Any = None
@@ -51,6 +53,46 @@ class Compiled:
         except PhalanxError as error:
             raise for_user(error) from error.__cause__
 
+    @property
+    def stages(self) -> Any:
+        """The IR at the end of every stage, by name: `traced`, `px`, `linalg`, ..., `llvm`, `asm`.
+
+        >>> list(px.compile(lambda x: x + x, "f32[4]").stages)[:3]
+        ['traced', 'px', 'linalg']
+
+        Made at the first look, under the options this function was compiled with.
+        """
+        if self._stages is None:
+            from phalanx.compiler.inspect.stages import Stages  # loads MLIR and the passes
+
+            self._stages = Stages(self)
+        return self._stages
+
+    def text(self, stage: str) -> str:
+        """The IR (or assembly) at the end of a stage; raises CompileError with the nearest name for an unknown one."""
+        text: str = self.stages[stage]
+        return text
+
+    def replace(self, stage: str, text: str) -> Compiled:
+        """This function compiled on from edited IR of a stage.
+
+        >>> compiled = px.compile(lambda x: x + 1, "f32[2]")
+        >>> edited = compiled.replace("linalg", compiled.text("linalg").replace("addf", "mulf"))
+        >>> edited(np.asarray([2, 3], np.float32))
+        px.Tensor([2. 3.], dtype=float32)
+
+        Raises CompileError when the text does not parse, verify or keep the promise of the stage.
+        """
+        from phalanx.compiler.inspect.edit import resume  # loads MLIR and the passes
+
+        return resume(self, stage, text)
+
+    def explain(self) -> Any:
+        """Why it was compiled, its clusters and their schedules, copies and memory, each at the user's line; prints well."""
+        from phalanx.compiler.inspect.explain import explain  # loads MLIR and the passes
+
+        return explain(self)
+
     def _leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[Any]:
         """The flattened arguments of a direct call, checked against the signature."""
         if self.flatten is None:
@@ -63,6 +105,12 @@ class Compiled:
         self.signature.bind(avals + self.traced.hidden)
         leaves: Sequence[Any] = flattened.leaves
         return leaves
+
+    def export(self, path: str, **options: Any) -> Any:
+        """Write the function as a library with a C header; options are those of `px.export`."""
+        from phalanx.compiler.aot.public import export
+
+        return export(self, path, **options)
 
     def run(self, leaves: Sequence[Any]) -> Any:
         """Run on flattened arguments; returns the user's result structure."""

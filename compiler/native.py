@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,7 +15,8 @@ from phalanx.compiler.context import context
 from phalanx.compiler.execution import Runner, now
 from phalanx.compiler.isolation import Announcer, attempt
 from phalanx.compiler.pipeline.instruments import Instrument
-from phalanx.compiler.pipeline.stages import Stage, cpu_stages, run_stages
+from phalanx.compiler.pipeline.stages import Stage, cpu_stages, extended, run_stages
+from phalanx.compiler.targets.base import Artifact
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
 from phalanx.compiler.targets.isa import runs_here
 from phalanx.dialects.errors import ArtifactError, CompileError, DeviceError
@@ -42,29 +43,33 @@ def clone(module: ir.Module) -> ir.Module:
     return ir.Module.parse(module.operation.get_asm(enable_debug_info=True, print_generic_op_form=True))
 
 
-def _target() -> CpuTarget:
+def target_in_force() -> CpuTarget:
+    """Code generation with the options in force."""
     return CpuTarget(config.get("isa"), passes=llvm_passes(config.get("opt_level")))
 
 
-def _stages() -> tuple[Stage, ...]:
-    return cpu_stages(isa=config.get("isa"), threads=threads.openmp_available(), fuse=config.get("fuse"))
+def stages() -> tuple[Stage, ...]:
+    """The stages of a compile with the options in force."""
+    usual = cpu_stages(isa=config.get("isa"), threads=threads.openmp_available(), fuse=config.get("fuse"))
+    return extended(usual, config.get("passes"))
 
 
-def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = ()) -> tuple[ir.Module, CpuTarget]:
+def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = (),
+          after_stage: Callable[[str, ir.Module], None] | None = None) -> tuple[ir.Module, CpuTarget]:
     """Run all CPU stages on a copy of a px module."""
-    target = _target()
+    target = target_in_force()
     if not runs_here(target.isa):
         raise DeviceError(f"{label}: code for {target.isa.name} does not run on this processor",
                           hint="use isa='host', or export the function for the other machine")
     lowered = clone(module)
-    run_stages(lowered, _stages(), label=label, instruments=instruments)
+    run_stages(lowered, stages(), label=label, instruments=instruments, after_stage=after_stage)
     return lowered, target
 
 
 def surroundings() -> dict[str, str]:
     """Everything an object depends on besides its module, by name: parts of its key on disk."""
-    target = _target()
-    pipeline = "; ".join(stage.text for stage in _stages()) + f"; {target.passes}"
+    target = target_in_force()
+    pipeline = "; ".join(stage.text for stage in stages()) + f"; {target.passes}"
     return {
         "options": ", ".join(f"{name}={value!r}" for name, value in config.compile_options().items()),
         "pipeline": hashlib.sha256(pipeline.encode()).hexdigest()[:16],
@@ -94,11 +99,12 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
           ) -> tuple[Any, dict[int, int]]:
     digest = structure_digest(module)
     key = (digest, config.compile_key())
+    own_passes = bool(config.get("passes"))  # no cache can tell when their source changes
     with _lock:
-        known = _loaded.get(key)
+        known = None if own_passes else _loaded.get(key)
     if known is not None:
         seconds["cache hit"] = 0.0
-    else:
+    elif not own_passes:
         known = _load_from_disk(digest, key, seconds)
     if known is not None:
         if config.get("dump_ir"):  # the code is there, the reader still wants to see how it came about
@@ -114,14 +120,10 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
             _try_in_a_child(module, signature, label)
         lowered, target = lower(module, label)
         overwritten = _overwritten(lowered)
-        add_entry(lowered, inputs=len(signature.inputs), results=len(signature.outputs), dims=len(signature.dims))
         seconds["passes"] = now() - start
-        start = now()
-        artifact = target.finish(lowered)
-    seconds["llvm"] = now() - start
-    start = now()
-    code = jit.load(artifact.object, symbols={HOST_CALL_SYMBOL: HOST_CALL_ADDRESS})
-    seconds["load"] = now() - start
+        artifact, code = _finish(lowered, target, signature, seconds)
+    if own_passes:
+        return code, overwritten
     stored = cache.disk()
     if stored is not None:
         pairs = tuple(number for pair in overwritten.items() for number in pair)
@@ -130,11 +132,24 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
         return _loaded.setdefault(key, (code, overwritten))
 
 
+def _finish(lowered: ir.Module, target: CpuTarget, signature: Signature, seconds: dict[str, float],
+            ) -> tuple[Artifact, Any]:
+    """Machine code of a module in the LLVM dialect, and that code loaded."""
+    start = now()
+    add_entry(lowered, inputs=len(signature.inputs), results=len(signature.outputs), dims=len(signature.dims))
+    artifact = target.finish(lowered)
+    seconds["llvm"] = now() - start
+    start = now()
+    code = jit.load(artifact.object, symbols={HOST_CALL_SYMBOL: HOST_CALL_ADDRESS})
+    seconds["load"] = now() - start
+    return artifact, code
+
+
 def _load_from_disk(digest: str, key: tuple[Any, ...], seconds: dict[str, float],
                     ) -> tuple[Any, dict[int, int]] | None:
     """The code another process (or this one, earlier) left on disk; None when there is none that runs here."""
     stored = cache.disk()
-    if stored is None or not runs_here(_target().isa):  # the folder may be shared with another machine
+    if stored is None or not runs_here(target_in_force().isa):  # the folder may be shared with another machine
         return None
     start = now()
     name = cache.key_of({"ir": digest, **surroundings()})
@@ -183,6 +198,30 @@ def runner(traced: Any, signature: Signature, donated: Sequence[int], seconds: d
         with context():
             _mark_donated(traced.module, donated)
     code, overwritten = _load(traced.module, signature, traced.name, seconds)
+    return _runner(code, overwritten, traced, signature, donated)
+
+
+def assembly(lowered: ir.Module, signature: Signature) -> str:
+    """What code generation makes of a module in the LLVM dialect, which is spent afterwards."""
+    add_entry(lowered, inputs=len(signature.inputs), results=len(signature.outputs), dims=len(signature.dims))
+    return target_in_force().assembly(lowered)
+
+
+def resume(module: ir.Module, after: str | None, traced: Any, signature: Signature, donated: Sequence[int],
+           seconds: dict[str, float]) -> Runner:
+    """Run the stages that follow `after` (all without) on a module, in place; nothing is cached."""
+    names = [stage.name for stage in stages()]
+    start = now()
+    rest = names[names.index(after) + 1:] if after else names
+    if rest:
+        run_stages(module, stages(), first=rest[0], label=traced.name)
+    overwritten = _overwritten(module)
+    seconds["passes"] = now() - start
+    _, code = _finish(module, target_in_force(), signature, seconds)
+    return _runner(code, overwritten, traced, signature, donated)
+
+
+def _runner(code: Any, overwritten: dict[int, int], traced: Any, signature: Signature, donated: Sequence[int]) -> Runner:
     executable = Executable(code, signature, donated=donated, aliases=overwritten, sites=traced.call_sites)
 
     def run(backend: Backend, storages: list[Any]) -> Sequence[Any]:

@@ -9,6 +9,9 @@ from typing import Any, Protocol, TextIO
 
 from mlir import ir
 
+from phalanx.compiler import versions
+from phalanx.dialects.errors import ArgumentError
+
 
 class Instrument(Protocol):
     """Told before and after every pass; `after` is not called for a pass that failed."""
@@ -84,24 +87,43 @@ class Recorder:
 
 @dataclass
 class Dump:
-    """Writes the IR after every pass: `00_input.mlir`, `01_px-cse.mlir`, ..."""
+    """Writes the IR after passes: `00_input.mlir`, `01_px-cse.mlir`, ...
+
+    `level` is "pass", "changed" (a pass that changed nothing writes nothing) or "stage" (only `stage_done` writes).
+    """
 
     folder: Path
     prefix: str = ""
+    level: str = "pass"
     _number: int = 0
+    _last: str = ""
 
     def before(self, name: str, module: ir.Module) -> None:
-        if self._number == 0:
+        if self._number == 0 and self.level != "stage":
             self._write("input", module)
 
     def after(self, name: str, module: ir.Module, seconds: float) -> None:
-        self._write(name, module)
+        if self.level != "stage":
+            self._write(name, module)
+
+    def stage_done(self, module: ir.Module) -> None:
+        """Write what the stage leaves, when that is all that is wanted."""
+        if self.level == "stage":
+            self._write("", module)
 
     def _write(self, name: str, module: ir.Module) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        short = re.sub(r"[^\w.-]+", "_", name)[:60].strip("_")
         text = module.operation.get_asm(enable_debug_info=True, large_elements_limit=64)
-        (self.folder / f"{self.prefix}{self._number:02d}_{short}.mlir").write_text(text)
+        if self.level == "changed" and text == self._last:
+            return
+        self._last = text
+        short = re.sub(r"[^\w.-]+", "_", name)[:60].strip("_")
+        file = f"{self.prefix}{self._number:02d}_{short}" if name else self.prefix.rstrip("_")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / f"{file}.mlir").write_text(f"{versions.stamp()}\n{text}")
+        except OSError as error:
+            raise ArgumentError(f"dump_ir: cannot write into {self.folder}: {error.strerror}",
+                                hint="name a folder that can be written, or unset PHALANX_DUMP_IR") from None
         self._number += 1
 
 

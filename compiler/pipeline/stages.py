@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlir import ir
 
 from phalanx.compiler import config
-from phalanx.compiler.pipeline import diagnostics, registry
+from phalanx.compiler.pipeline import diagnostics, parse, registry
 from phalanx.compiler.pipeline import run as runner
 from phalanx.compiler.pipeline.instruments import Dump, Instrument, Reporter
 from phalanx.compiler.targets.cpu import llvm_pipeline
@@ -81,6 +81,7 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True) ->
         Stage("llvm", (
             (f"px-expand-math{{fma={_word(fma)}}}", "our own vectorisable functions instead of libm calls"),
             *llvm_pipeline(openmp=threads),
+            ("px-signed-offsets", "reversed views start at their last element, upstream promises LLVM they do not"),
             ("px-locations", "debug info and profiles need a line for everything"),
         ), only=("llvm", "builtin", "omp") if threads else ("llvm", "builtin")),
     )
@@ -104,6 +105,21 @@ def replaced(stages: Sequence[Stage], stage: Stage) -> tuple[Stage, ...]:
     return tuple(stage if old.name == stage.name else old for old in stages)
 
 
+def extended(stages: Sequence[Stage], text: str) -> tuple[Stage, ...]:
+    """The stages with passes of the user's at their ends: `linalg:my-pass,other{n=2};llvm:third`.
+
+    Raises CompileError for a text of another form or a stage that does not exist.
+    """
+    for entry in filter(None, (part.strip() for part in text.split(";"))):
+        name, colon, passes = entry.partition(":")
+        if not colon or not passes.strip():
+            raise CompileError(f"passes: expected <stage>:<pass>, got {entry!r}", hint="write linalg:my-pass")
+        stage = stage_named(stages, name.strip())
+        added = tuple((str(item), "asked for by the option `passes`") for item in parse.read(passes))
+        stages = replaced(stages, replace(stage, passes=(*stage.passes, *added)))
+    return tuple(stages)
+
+
 def run_stages(
     module: ir.Module,
     stages: Sequence[Stage],
@@ -116,9 +132,9 @@ def run_stages(
 ) -> None:
     """Run `stages` from `first` to `last` on a module, in place, each one's contract checked afterwards.
 
-    `after_stage(name, module)` sees the module at the end of each stage. With the option `dump_ir` the IR after
-    every pass is written to `<dump_ir>/<label>/<stage>_<number>_<pass>.mlir`; with `debug` of 2 a line per pass is
-    printed.
+    `after_stage(name, module)` sees the module at the end of each stage. With the option `dump_ir` the IR is written
+    to `<dump_ir>/<label>/<stage>_<number>_<pass>.mlir`, as often as `dump_level` says; with `debug` of 2 a line per
+    pass is printed.
     Raises CompileError at the user's line.
     """
     names = [stage.name for stage in stages]
@@ -126,15 +142,18 @@ def run_stages(
     stop = names.index(stage_named(stages, last).name) if last else len(names) - 1
     watchers = [*instruments, *([Reporter(sys.stderr)] if config.get("debug") >= 2 else [])]
     folder = _dump_folder(config.get("dump_ir"), label)
+    level = config.get("dump_level")
     for position in range(start, stop + 1):
         stage = stages[position]
-        dumps = [Dump(folder, prefix=f"{position}-{stage.name}_")] if folder else []
+        dumps = [Dump(folder, prefix=f"{position}-{stage.name}_", level=level)] if folder else []
         try:
             runner.run(module, stage.text, instruments=[*watchers, *dumps])
             check_contract(module, stage)
         except CompileError as error:
             error.message = f"{stage.name} stage: {error.message}"
             raise
+        for dump in dumps:
+            dump.stage_done(module)
         if after_stage is not None:
             after_stage(stage.name, module)
 

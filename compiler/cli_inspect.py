@@ -1,0 +1,87 @@
+"""`phalanx ir | view | explain | bisect`: looking at what the compiler makes of a function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phalanx.compiler import versions
+from phalanx.dialects.errors import ArgumentError
+
+Target = Annotated[str, typer.Argument(metavar="FILE_OR_MODULE:FUNCTION")]
+Arguments = Annotated[list[str] | None, typer.Option(
+    "--arg", help="What an argument looks like: x=f32[8,64], x=f32[n,64]; annotations say it too.")]
+Output = Annotated[str, typer.Option("-o", "--output", help="Write there instead of standard output.")]
+
+
+def ir(
+    target: Target,
+    arg: Arguments = None,
+    stage: Annotated[str, typer.Option(help="traced, px, linalg, clusters, scheduled, buffers, llvm, asm or all.")] = "px",
+    debug_info: Annotated[bool, typer.Option("--debug-info", help="Print the user's line of every operation.")] = False,
+    replace: Annotated[str, typer.Option(metavar="STAGE=FILE", help="Go on from edited IR of a stage.")] = "",
+    diff: Annotated[str, typer.Option(metavar="STAGE", help="The difference from this stage to --stage.")] = "",
+    emit_checks: Annotated[bool, typer.Option("--emit-checks", help="Write a lit test that expects today's IR.")] = False,
+    output: Output = "",
+) -> None:
+    """The IR of a function at a stage, as text that `phalanx-opt` and --replace take.
+
+    Example: phalanx ir model.py:predict --arg x=f32[8,64] --stage linalg
+    """
+    from phalanx.compiler.inspect import checks, edit  # MLIR is loaded only when it is needed
+    from phalanx.compiler.inspect.stages import LAST, check_stage, stage_names
+    from phalanx.compiler.inspect.target import compile_target
+
+    wanted = list(stage_names()) if stage == "all" else [check_stage(name) for name in stage.split(",")]
+    compiled = compile_target(target, arg or [])
+    stages = compiled.stages
+    if replace and (debug_info or diff or emit_checks):
+        raise ArgumentError("--replace goes with --stage only")
+    if replace:
+        name, equals, file = replace.partition("=")
+        if not equals:
+            raise ArgumentError(f"--replace: expected STAGE=FILE, got {replace!r}", hint="--replace linalg=edited.mlir")
+        stages = edit.replaced_stages(compiled, name, _read(file), file)
+        early = [n for n in wanted if n not in stages]
+        if early and stage != "all":
+            raise ArgumentError(f"--replace: {early[0]} comes before {name}")
+        wanted = [n for n in wanted if n in stages]
+    if diff:
+        text = stages.diff(check_stage(diff), wanted[-1]) + "\n"
+    elif emit_checks:
+        text = checks.lit_test(target, arg or [], wanted[0], stages[wanted[0]])
+    else:
+        texts = [stages.with_locations(n) if debug_info else stages[n] for n in wanted]
+        heads = [f"{versions.stamp() if n != LAST else '#'} {n} of {compiled.traced.name}" for n in wanted]
+        text = "".join(f"{head}\n{body.rstrip()}\n" for head, body in zip(heads, texts, strict=True))
+    write(text, output)
+
+
+def explain(target: Target, arg: Arguments = None) -> None:
+    """Why clusters were formed or not, their schedules, copies and memory, each at the user's line.
+
+    Example: phalanx explain model.py:predict --arg x=f32[8,64]
+    """
+    from phalanx.compiler.inspect.target import compile_target
+
+    print(compile_target(target, arg or []).explain())
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"cannot read {file}: {error}") from None
+
+
+def write(text: str, output: str) -> None:
+    """To a file, or to standard output; raises ArgumentError when the file cannot be written."""
+    if not output or output == "-":
+        print(text, end="")
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ArgumentError(f"cannot write {output}: {error.strerror}") from None
