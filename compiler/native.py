@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from phalanx.compiler.execution import Runner, now
 from phalanx.compiler.isolation import Announcer, attempt
 from phalanx.compiler.pipeline.instruments import Instrument
 from phalanx.compiler.pipeline.stages import Stage, cpu_stages, extended, run_stages
+from phalanx.compiler.producer import producer
 from phalanx.compiler.targets.base import Artifact
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
 from phalanx.compiler.targets.isa import runs_here
@@ -75,7 +77,7 @@ def surroundings() -> dict[str, str]:
         "pipeline": hashlib.sha256(pipeline.encode()).hexdigest()[:16],
         "machine": f"{target.isa.cpu} {hashlib.sha256(repr(target.isa).encode()).hexdigest()[:16]}",
         "openmp": str(threads.openmp_available()),
-        "producer": cache.producer(),
+        "producer": producer(),
     }
 
 
@@ -224,19 +226,34 @@ def resume(module: ir.Module, after: str | None, traced: Any, signature: Signatu
 def _runner(code: Any, overwritten: dict[int, int], traced: Any, signature: Signature, donated: Sequence[int]) -> Runner:
     executable = Executable(code, signature, donated=donated, aliases=overwritten, sites=traced.call_sites)
 
-    def run(backend: Backend, storages: list[Any]) -> Sequence[Any]:
+    return NativeRunner(executable)
+
+
+class NativeRunner:
+    """Calls an executable with storages of any host backend."""
+
+    def __init__(self, executable: Executable) -> None:
+        self.executable = executable
+
+    def __call__(self, backend: Backend, storages: list[Any]) -> Sequence[Any]:
         count = config.get("num_threads")
         with threads.limit_threads(count) if count else nullcontext():
-            return run_on(backend, storages)
+            return self._run(backend, storages)
 
-    def run_on(backend: Backend, storages: list[Any]) -> Sequence[Any]:
+    def _run(self, backend: Backend, storages: list[Any]) -> Sequence[Any]:
+        signature = self.executable.signature
         if backend.name == "cpu":
-            return executable(storages)
+            return self.executable(storages)
         if backend.name == "null":
             sizes = signature.bind(storages)
             return [backend.allocate(s, o.dtype)
                     for s, o in zip(signature.output_shapes(sizes), signature.outputs, strict=True)]
         buffers = [Buffer.from_numpy(backend.to_numpy(s), copy=None) for s in storages]
-        return [backend.asarray(result.to_numpy()) for result in executable(buffers)]
+        return [backend.asarray(result.to_numpy()) for result in self.executable(buffers)]
 
-    return run
+    def plain(self, backend: Backend) -> Callable[[list[Any]], Sequence[Any]] | None:
+        """How to run on arguments that fit, options as they are now; None when a call needs more than that."""
+        if backend.name != "cpu" or not self.executable.is_plain:
+            return None
+        count = config.get("num_threads") or None
+        return functools.partial(self.executable.call_plain, threads=count) if count else self.executable.call_plain
