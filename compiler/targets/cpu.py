@@ -204,6 +204,7 @@ class CpuTarget:
             llvm.set_target(machine)
             llvm.keep_only(EXPORTS)
             llvm.rename("main", "px_main")  # C gives `main` a meaning that debuggers and linkers act on
+            llvm.allow_negative_offsets()
             link_helpers(llvm)
             llvm.add_attributes(self.isa.function_attributes)
             llvm.verify()

@@ -34,6 +34,8 @@ _Size = ctypes.c_size_t
 _HandlePointer = ctypes.POINTER(Handle)
 _DiagnosticHandler = ctypes.CFUNCTYPE(None, Handle, Handle)
 _SEVERITY_ERROR = 0
+_GETELEMENTPTR = 29  # LLVMOpcode
+_NO_UNSIGNED_WRAP = 4  # LLVMGEPNoWrapFlags
 _VERIFY_RETURN_STATUS = 2
 _RELOCATION_PIC = 2
 _ASSEMBLY, _OBJECT = 0, 1
@@ -235,6 +237,29 @@ class LlvmModule:
                     add(value, key, text)
 
     # --- transformation
+
+    def allow_negative_offsets(self) -> None:
+        """Take `nuw` off every getelementptr.
+
+        MLIR's lowering of memref.load and memref.store promises that no offset is negative. A reversed view starts
+        at its last element, so LLVM would conclude that its pointer is null and read from address -1.
+        """
+        first_block = function("LLVMGetFirstBasicBlock", Handle, Handle)
+        next_block = function("LLVMGetNextBasicBlock", Handle, Handle)
+        first_instruction = function("LLVMGetFirstInstruction", Handle, Handle)
+        next_instruction = function("LLVMGetNextInstruction", Handle, Handle)
+        opcode = function("LLVMGetInstructionOpcode", ctypes.c_int, Handle)
+        flags_of = function("LLVMGEPGetNoWrapFlags", ctypes.c_uint, Handle)
+        set_flags = function("LLVMGEPSetNoWrapFlags", None, Handle, ctypes.c_uint)
+        for value, item in self._functions():
+            block = first_block(value) if item.defined else None
+            while block:
+                instruction = first_instruction(block)
+                while instruction:
+                    if opcode(instruction) == _GETELEMENTPTR:
+                        set_flags(instruction, flags_of(instruction) & ~_NO_UNSIGNED_WRAP)
+                    instruction = next_instruction(instruction)
+                block = next_block(block)
 
     def link(self, text: str, name: str = "linked") -> None:
         """Link a module given as LLVM IR text into this one."""
