@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,7 +60,13 @@ class Entry:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        return self.signature.dims
+        """The named sizes in the order of the C parameters: as they first appear in the inputs."""
+        found: dict[str, None] = {}
+        for argument in self.signature.inputs:
+            for size in argument.shape:
+                if isinstance(size, Dim):
+                    found.update(dict.fromkeys(re.findall(r"[A-Za-z_]\w*", str(size))))
+        return tuple(name for name in found if name in self.signature.dims)
 
     @property
     def external(self) -> bool:

@@ -133,11 +133,12 @@ def _entry_text(entry: Entry, symbol: str, workspace: int, *, header: bool) -> s
     """`i32 symbol(pointers, sizes, arena, parallel, user)` and `i64 symbol__arena(sizes)`."""
     pointers = len(entry.signature.inputs) + len(entry.captured) + len(entry.signature.outputs)
     dims = len(entry.dims)
+    order = [entry.dims.index(name) for name in entry.signature.dims]  # the compiler has them sorted
     loads = [f"  %pa{i} = getelementptr ptr, ptr %pointers, i64 {i}\n  %p{i} = load ptr, ptr %pa{i}, align 8\n"
              for i in range(pointers)]
     sizes = [f"  %da{i} = getelementptr i64, ptr %sizes, i64 {i}\n  %d{i} = load i64, ptr %da{i}, align 8\n"
-             for i in range(dims)]
-    values = [f"i64 %d{i}" for i in range(dims)]
+             for i in order]
+    values = [f"i64 %d{i}" for i in order]
     arguments = ", ".join([*(f"ptr %p{i}" for i in range(pointers)), *values, "ptr %arena"])
     types = ", ".join(["ptr"] * pointers + ["i64"] * dims + ["ptr"])
     planned = f"  %planned = call i64 @main_arena_bytes({', '.join(values)})\n"

@@ -1,0 +1,20 @@
+"""Two functions for a C program. `phalanx compile model.py:attention,normalize -o kernels.so` makes the library."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import phalanx as px
+
+WEIGHTS = np.linspace(-1, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+
+
+def normalize(x: "f32[n,k]"):  # noqa: F722, F821
+    """Softmax of every row."""
+    return px.softmax(x, axis=-1)
+
+
+def attention(query: "f32[n,64]", key: "f32[m,64]", value: "f32[m,64]"):  # noqa: F722, F821
+    """Scaled dot-product attention on projected queries; rows of `key` and `value` belong together."""
+    scores = query @ px.asarray(WEIGHTS) @ px.transpose(key) / 8
+    return px.softmax(scores, axis=-1) @ value
