@@ -37,8 +37,13 @@ def export(function: Any, path: Path, *, specs: Sequence[Any], keyword_specs: Ma
     targets = targets_of(target)
     if weights not in ("embedded", "external"):
         raise ArgumentError(f"export: weights are 'embedded' or 'external', got {weights!r}")
-    entries = _entries(function, name, specs, keyword_specs)
+    entries = make_entries(function, name, specs, keyword_specs)
     return _write(_Library(_stem(path), entries, targets, weights == "external"), path.parent, kinds)
+
+
+def write_entries(entries: Sequence[Entry], path: Path, *, targets: Sequence[str], external: bool) -> Exported:
+    """The library and header of functions that were traced before, e.g. read from a package."""
+    return _write(_Library(_stem(path), list(entries), list(targets), external), path.parent, ("so", "h"))
 
 
 def check_kinds(emit: Sequence[str]) -> list[str]:
@@ -58,7 +63,9 @@ def _stem(path: Path) -> str:
     return name
 
 
-def _entries(function: Any, name: str | None, specs: Sequence[Any], keyword_specs: Mapping[str, Any]) -> list[Entry]:
+def make_entries(function: Any, name: str | None, specs: Sequence[Any], keyword_specs: Mapping[str, Any],
+                 ) -> list[Entry]:
+    """What `px.export` was asked for, traced: one entry per function and signature, their names checked."""
     if not isinstance(function, (list, tuple)):
         made = make_entry(function, name, specs, keyword_specs)
         function_name(made.name)
