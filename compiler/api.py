@@ -17,6 +17,7 @@ from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
 from phalanx.compiler.trace.tracer import Tracer
+from phalanx.compiler.warm import Warm
 from phalanx.dialects.aval import Aval, aval_of, parse_spec
 from phalanx.dialects.errors import ArgumentError, PhalanxError, TraceError
 
@@ -74,6 +75,7 @@ class Defn:
         self._cache: dict[Any, execution.Compiled] = {}
         self._lock = threading.RLock()
         self._last_key: Any = None
+        self._warm: Warm | None = None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -85,12 +87,28 @@ class Defn:
         if state.current() is not None:
             return self.function(*args, **kwargs)
         try:
+            warm = self._warm
+            if warm is not None and warm.in_force():
+                leaves = args if warm.only and not kwargs else self._like_last(warm, args, kwargs)
+                if leaves is not None and warm.fits(leaves):
+                    return warm.run(leaves)
             with config.call_options(self.options) if self.options else _nothing:
                 signature = self._flatten(args, kwargs)
                 compiled = self._lookup(signature)
-                return compiled.run(signature.leaves)
+                result = compiled.run(signature.leaves)
+            if not self.options:
+                self._warm = Warm.after(compiled, args, kwargs, signature.leaves, signature.structure, signature.static)
+            return result
         except PhalanxError as error:
             raise for_user(error) from error.__cause__
+
+    def _like_last(self, warm: Warm, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[Any] | None:
+        """The leaves of arguments that have the structure of the last call's."""
+        dynamic, static = self._bind(args, kwargs)
+        if static != warm.static:
+            return None
+        leaves, structure = tree.flatten(dynamic, self.name)
+        return leaves if structure == warm.structure else None
 
     # Signatures.
     def _check_names(self) -> None:

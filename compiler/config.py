@@ -108,6 +108,7 @@ _overrides: ContextVar[Mapping[str, tuple[Value, str]]] = ContextVar(
     "phalanx_options", default=MappingProxyType({})
 )
 _environment: dict[str, tuple[str, Value]] = {}
+_generation = 0
 _checks: dict[str, Callable[[Any], None]] = {}
 
 
@@ -188,6 +189,20 @@ def get(name: str) -> Any:
     return _lookup(_knob(name))[0]
 
 
+def version() -> tuple[Any, int]:
+    """Stands for all options in force here: equal (`is` and `==`) as long as none changed.
+
+    A warm call compares this instead of looking options up; changes of `os.environ` show after `reload()`.
+    """
+    return _overrides.get(), _generation
+
+
+def reload() -> None:
+    """Look at the environment again, also in calls that were made before with the same arguments."""
+    global _generation
+    _generation += 1
+
+
 def table() -> Settings:
     """Every setting with its source, as `px.config()` shows it.
 
@@ -251,6 +266,7 @@ def set_default_options(**values: Any) -> dict[str, Any]:
     checked = check(values)
     old = {name: get_default(name) for name in checked}
     _defaults.update(checked)
+    reload()
     return old
 
 
@@ -266,6 +282,7 @@ def get_default(name: str) -> Any:
 def reset_defaults() -> None:
     """Forget every `set_default_...`; tests use it."""
     _defaults.clear()
+    reload()
 
 
 @contextmanager

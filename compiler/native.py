@@ -225,7 +225,6 @@ def resume(module: ir.Module, after: str | None, traced: Any, signature: Signatu
 
 def _runner(code: Any, overwritten: dict[int, int], traced: Any, signature: Signature, donated: Sequence[int]) -> Runner:
     executable = Executable(code, signature, donated=donated, aliases=overwritten, sites=traced.call_sites)
-
     return NativeRunner(executable)
 
 

@@ -61,6 +61,11 @@ class Executable:
         self._result_dtypes = [output.dtype for output in signature.outputs]
         self._static_shapes = None if signature.dims else signature.output_shapes(())
         self._static_arena = None if signature.dims else self.arena_bytes(())
+        self._no_sizes = self._sizes() if not signature.dims else None
+        self._static_results = [
+            (math.prod(shape) * dtype.itemsize, dtype, shape)
+            for shape, dtype in zip(self._static_shapes or (), self._result_dtypes, strict=False)
+        ]
 
     def _check_aliases(self) -> None:
         signature = self.signature
@@ -104,6 +109,32 @@ class Executable:
         for index in self.donated:
             buffers[index].donate(self.signature.inputs[index].name, self.signature.function, location)
         self._launch(self._pointers(*addresses), sizes, self.sites if sites is None else sites)
+        return results
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether `call_plain` may be used: no named sizes, nothing donated, no calls of Python."""
+        return not (self.signature.dims or self.donated or self.aliases or self.sites)
+
+    def call_plain(self, buffers: Sequence[Buffer], threads: int | None = None) -> list[Buffer]:
+        """Run on buffers of this device that were compared with the signature, as a repeated call does.
+
+        Raises DeviceError when one of them is gone.
+        """
+        allocator = self._allocator
+        memories = [buffer.memory for buffer in buffers]
+        allocate, device = allocator.allocate, allocator.device
+        results = []
+        for nbytes, dtype, shape in self._static_results:
+            memory = allocate(nbytes)
+            memories.append(memory)
+            results.append(Buffer(memory, dtype, shape, device))
+        arena = allocate(self._static_arena) if self._static_arena else None
+        prepare_launch(self.threads if threads is None else threads)
+        pointers = self._pointers(*[memory.address for memory in memories])
+        status = self._entry(pointers, self._no_sizes, arena.address if arena is not None else None)
+        if status:
+            raise DeviceError(f"{self.signature.function}: native code failed with status {status}")
         return results
 
     def _elsewhere(self, buffers: Sequence[Buffer]) -> DeviceError:

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from phalanx.compiler.schedules.cluster import Cluster, Node, Splat, View, flat, load, store
+from phalanx.compiler.schedules.cluster import Cluster, Node, Splat, View, flat
 from phalanx.compiler.schedules.domain import Access, Domain, DomainBuilder, operand_key
 from phalanx.compiler.schedules.fused import Plan
+from phalanx.compiler.schedules.micro import MULTIPLY, PACK, Shared, call
 from phalanx.compiler.schedules.nest import Nest
 from phalanx.compiler.schedules.parallel import PICOSECONDS_PER_MULTIPLY_ADD, Cut
 from phalanx.compiler.schedules.text import Index, Writer
@@ -31,8 +32,8 @@ COLUMN_BLOCK = 128
 PANEL_BYTES = 1 << 17
 """A depth whose packed panel is not larger is walked in one go; deeper products are cut into blocks of half that."""
 
-DYNAMIC_ROWS = 8
-"""Rows of a register block when strides are run-time values: each row needs a pointer register of its own."""
+NARROW_ROWS = 12
+"""Rows of a register block one vector wide: enough sums to keep the multipliers busy, each row with a pointer."""
 
 
 @dataclass
@@ -121,21 +122,22 @@ def balanced(size: Index, most: int) -> int:
 class Gemm:
     """The emitter of one product."""
 
-    def __init__(self, cluster: Cluster, product: Product, workspace: Workspace, isa: Isa) -> None:
+    def __init__(
+        self, cluster: Cluster, product: Product, workspace: Workspace, isa: Isa, shared: Shared
+    ) -> None:
         self.cluster = cluster
         self.product = product
         self.workspace = workspace
+        self.shared = shared
         self.writer: Writer = cluster.writer
         self.sizes = product.domain.sizes
         rows, columns, depth = (self.sizes[loop] for loop in (product.rows, product.columns, product.depth))
         self.lanes = isa.lanes(8 * element_bytes(product.element))
         block_rows, block_columns = isa.gemm_tile(product.element)
         if isinstance(columns, int) and columns <= self.lanes:
-            block_columns, block_rows = self.lanes, 2 * block_rows  # as many accumulators, half as wide
+            block_columns, block_rows = self.lanes, max(block_rows, NARROW_ROWS)
         self.vectors = block_columns // self.lanes
         self.width = block_columns
-        if any(isinstance(step, str) for step in product.left.coefficients):
-            block_rows = min(block_rows, DYNAMIC_ROWS)
         self.block_rows = balanced(rows, block_rows)
         self.tile_rows = self._tile(rows, self.block_rows, ROW_BLOCK)
         self.tile_columns = self._tile(columns, self.width, COLUMN_BLOCK)
@@ -280,63 +282,30 @@ class Gemm:
 
     def _pack(self, column: Index, width: Index, start: Index, length: Index) -> None:
         """Copies `length` x `width` of the right operand to the panel, rows of full register width."""
-        step = self.product.right.coefficients[self.product.columns]
-        if step == 1 and width == self.width:
-            self._pack_vectors(column, start, length)
-        elif step == 1 and isinstance(width, str):
-            self.writer.conditional(
-                self.writer.compare("eq", width, self.width),
-                lambda: self._pack_vectors(column, start, length),
-                lambda: self._pack_scalars(column, width, start, length),
-            )
+        coefficients = self.product.right.coefficients
+        columns, depths = coefficients[self.product.columns], coefficients[self.product.depth]
+        pack = partial(self._call_pack, column, width, start, length)
+        if columns == 1 and isinstance(width, str):
+            whole = self.writer.compare("eq", width, self.width)
+            self.writer.conditional(whole, partial(pack, "rows"), partial(pack, "part"))
+        elif columns == 1:
+            pack("rows" if width == self.width else "part")
         else:
-            self._pack_scalars(column, width, start, length)
+            pack("turned" if depths == 1 else "any")
+
+    def _call_pack(self, column: Index, width: Index, start: Index, length: Index, kind: str) -> None:
+        right = self.product.right
+        name = self.shared.pack(self.product.element, kind, vectors=self.vectors, lanes=self.lanes)
+        steps = right.coefficients[self.product.columns], right.coefficients[self.product.depth]
+        values = [right.view.pointer, self._right(column, start), *steps, self.panel.pointer, width, length]
+        call(self.writer, name, self.product.element, PACK, values)
 
     def _right(self, column: Index, depth: Index) -> Index:
         self.positions[self.product.columns] = column
         self.positions[self.product.depth] = depth
         return self.product.right.address(self.writer, self.positions)
 
-    def _pack_vectors(self, column: Index, start: Index, length: Index) -> None:
-        def one(depth: str, _: list[str]) -> None:
-            source = self._right(column, self.writer.add(start, depth))
-            target = self.writer.mul(depth, self.width)
-            for vector in range(self.vectors):
-                shift = vector * self.lanes
-                value = self._get(self.product.right.view, self.writer.add(source, shift))
-                self._put(self.panel, self.writer.add(target, shift), value)
-
-        self.writer.loop(0, length, 1, one)
-
-    def _pack_scalars(self, column: Index, width: Index, start: Index, length: Index) -> None:
-        if width != self.width:
-            end = self.writer.mul(length, self.width)
-            self.writer.loop(0, end, self.lanes, lambda at, _: self._put(self.panel, at, self.zero))
-        along_depth = self.product.right.coefficients[self.product.depth] == 1
-
-        def copy(lane: str, depth: str) -> None:
-            source = self._right(self.writer.add(column, lane), self.writer.add(start, depth))
-            value = load(self.writer, self.product.right.view, source)
-            store(self.writer, self.panel, self.writer.add(self.writer.mul(depth, self.width), lane), value)
-
-        def lane_of(lane: str, _: list[str]) -> None:
-            self.writer.loop(0, length, 1, lambda depth, _: copy(lane, depth))
-
-        def depth_of(depth: str, _: list[str]) -> None:
-            self.writer.loop(0, width, 1, lambda lane, _: copy(lane, depth))
-
-        if along_depth:
-            self.writer.loop(0, width, 1, lane_of)
-        else:
-            self.writer.loop(0, length, 1, depth_of)
-
-    # -- registers ---------------------------------------------------------------------------------
-
-    def _get(self, view: View, address: Index) -> str:
-        memory = flat(self.writer, view)
-        return self.writer.value(
-            f"vector.load {memory}[{self.writer.index(address)}] : memref<?x{view.element}>, {self.vector}"
-        )
+    # -- registers -----------------------------------------------------------------------------------
 
     def _put(self, view: View, address: Index, value: str) -> None:
         memory = flat(self.writer, view)
@@ -345,41 +314,17 @@ class Gemm:
         )
 
     def _micro(self, count: int, row: Index, at: Index, offset: Index, start: Index, length: Index) -> None:
-        """`count` rows by one panel, over the depth `start .. start + length`, with all results in registers."""
-        writer = self.writer
+        """`count` rows by one panel, over the depth `start .. start + length`."""
+        writer, left, element = self.writer, self.product.left, self.product.element
+        name = self.shared.multiply(
+            element, rows=count, vectors=self.vectors, lanes=self.lanes, add=not self.whole_depth
+        )
         self.positions[self.product.depth] = start
-        bases: list[Index] = []
-        for number in range(count):
-            self.positions[self.product.rows] = writer.add(row, number)
-            bases.append(self.product.left.address(writer, self.positions))
-        step = self.product.left.coefficients[self.product.depth]
-        places = [
-            writer.add(writer.add(writer.mul(writer.add(at, number), self.tile_columns), offset), vector * self.lanes)
-            for number in range(count)
-            for vector in range(self.vectors)
-        ]
-        if self.whole_depth:
-            inits = [self.zero] * len(places)
-        else:
-            inits = [self._get(self.tile, place) for place in places]
-
-        def one(depth: str, accumulators: list[str]) -> list[str]:
-            base = writer.mul(depth, self.width)
-            panel = [self._get(self.panel, writer.add(base, v * self.lanes)) for v in range(self.vectors)]
-            along = writer.mul(depth, step)
-            results: list[str] = []
-            for number in range(count):
-                scalar = load(writer, self.product.left.view, writer.add(bases[number], along), movable=False)
-                spread = writer.value(f"vector.broadcast {scalar} : {self.product.element} to {self.vector}")
-                for vector in range(self.vectors):
-                    old = accumulators[number * self.vectors + vector]
-                    term = writer.value(f"arith.mulf {spread}, {panel[vector]} fastmath<contract> : {self.vector}")
-                    results.append(writer.value(f"arith.addf {term}, {old} fastmath<contract> : {self.vector}"))
-            return results
-
-        results = writer.loop(0, length, 1, one, inits, [self.vector] * len(inits), hint="k")
-        for place, name in zip(places, results, strict=True):
-            self._put(self.tile, place, name)
+        self.positions[self.product.rows] = row
+        steps = left.coefficients[self.product.rows], left.coefficients[self.product.depth]
+        place = writer.add(writer.mul(at, self.tile_columns), offset)
+        values = [left.view.pointer, left.address(writer, self.positions), *steps, self.panel.pointer]
+        call(writer, name, element, MULTIPLY, [*values, self.tile.pointer, place, self.tile_columns, length])
 
     # -- what follows the product ------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from mlir import ir
 from phalanx.compiler.schedules.cluster import Carried, Cluster, Output, Source, Splat, View, copy_node
 from phalanx.compiler.schedules.gemm import Gemm, find_product
 from phalanx.compiler.schedules.loops import Fused
+from phalanx.compiler.schedules.micro import Shared
 from phalanx.compiler.schedules.opaque import InPlace
 from phalanx.compiler.schedules.read import Reader
 from phalanx.compiler.schedules.text import Index
@@ -23,19 +24,21 @@ _OWN_ATTRIBUTES = frozenset({"sym_name", "function_type", "arg_attrs", "sym_visi
 class Kernel:
     """A cluster function with the loops that will be its body.
 
-    `loops` is None for opaque nests, which are emitted as they are.
+    `loops` is None for opaque nests, which are emitted as they are; functions that several kernels call are kept in
+    `shared`.
     """
 
-    def __init__(self, function: Any, isa: Isa) -> None:
+    def __init__(self, function: Any, isa: Isa, shared: Shared) -> None:
         self.function = function
         self.isa = isa
+        self.shared = shared
         self.cluster = Reader(function).read()
         self.workspace = Workspace(self.cluster.workspace)
         self.loops: Fused | Gemm | None = None
         if self.cluster.outputs and not self.cluster.nests:
             product = find_product(self.cluster)
             if product is not None:
-                self.loops = Gemm(self.cluster, product, self.workspace, isa)
+                self.loops = Gemm(self.cluster, product, self.workspace, isa, shared)
             else:
                 self.loops = Fused(self.cluster, self.workspace)
 

@@ -7,6 +7,7 @@ from typing import Any
 from mlir import ir
 
 from phalanx.compiler.schedules.kernel import Kernel
+from phalanx.compiler.schedules.micro import Shared
 from phalanx.compiler.schedules.sharing import Sharing
 from phalanx.compiler.targets.isa import Isa
 
@@ -26,7 +27,9 @@ def schedule(module: ir.Module, isa: Isa, *, threads: bool) -> None:
     }
     if not functions:
         return
-    texts = [text for function in functions.values() for text in schedule_function(function, isa, threads)]
+    shared = Shared()
+    texts = [text for function in functions.values() for text in schedule_function(function, isa, threads, shared)]
+    texts += shared.texts.values()
     with module.context:
         written = ir.Module.parse("\n".join(texts))
     first = next(iter(module.body.operations)).operation
@@ -37,9 +40,12 @@ def schedule(module: ir.Module, isa: Isa, *, threads: bool) -> None:
         old.erase()
 
 
-def schedule_function(function: Any, isa: Isa, threads: bool) -> list[str]:
-    """The functions and globals that replace one cluster function, as MLIR text."""
-    kernel = Kernel(function, isa)
+def schedule_function(function: Any, isa: Isa, threads: bool, shared: Shared) -> list[str]:
+    """The functions and globals that replace one cluster function, as MLIR text.
+
+    What it calls besides is added to `shared`.
+    """
+    kernel = Kernel(function, isa, shared)
     sharing = Sharing(function, kernel, isa) if threads and kernel.loops is not None else None
     if sharing is not None and sharing.cut is not None:
         return [*kernel.cluster.globals, *sharing.emit()]

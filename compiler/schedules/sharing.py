@@ -46,7 +46,7 @@ class Sharing:
 
     def _emit_kept(self, cut: Cut) -> list[str]:
         """A kept loop is cut: every part writes results of its own."""
-        part = Kernel(self.function, self.isa)
+        part = Kernel(self.function, self.isa, self.kernel.shared)
         part.emit({cut.loop: ("%low", "%high")})
         share = _aligned(part.workspace.bytes)
         size = self.loops.size(cut.loop)
@@ -59,7 +59,7 @@ class Sharing:
 
     def _emit_partial(self, loops: Fused, cut: Cut) -> list[str]:
         """A reduced loop is cut: parts leave partial results, which are combined in order afterwards."""
-        part = Kernel(self.function, self.isa)
+        part = Kernel(self.function, self.isa, self.kernel.shared)
         shared = Workspace(self.kernel.cluster.workspace)
         views = partial_views(self.kernel.cluster, shared)
         part_views = partial_views(part.cluster, Workspace(part.cluster.workspace))

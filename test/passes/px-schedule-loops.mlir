@@ -64,7 +64,7 @@ func.func private @columns(%x: memref<f32>, %y: memref<f32> {llvm.noalias}, %ws:
 
 // -----
 
-// A product: registers of the level's width, the panel packed, no strided load in the innermost loop.
+// A product: its panel packed and its registers filled by functions that all products of a module share.
 // CHECK-LABEL: func.func private @product
 // CHECK: vector.store %{{.*}} : memref<?xf32>, vector<8xf32>
 // CHECK: scf.for {{.*}} iter_args
