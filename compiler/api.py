@@ -206,6 +206,11 @@ class Defn:
         return self.function(*bound.args, **bound.kwargs)
 
     # Compiling.
+    @property
+    def compiled(self) -> tuple[execution.Compiled, ...]:
+        """What calls have compiled so far, in order; each says in `reason` why the ones before did not do."""
+        return tuple(self._cache.values())
+
     def _lookup(self, signature: Signature) -> execution.Compiled:
         key = (signature.key, config.get("compiler"), config.compile_key())
         compiled = self._cache.get(key)
