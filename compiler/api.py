@@ -13,6 +13,7 @@ import numpy as np
 
 from phalanx.compiler import config, execution
 from phalanx.compiler.boundary import for_user
+from phalanx.compiler.mlir_loading import load_mlir
 from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
@@ -241,7 +242,8 @@ class Defn:
         return "; ".join(changes) or "a new signature"
 
     def _compile(self, signature: Signature, reason: str) -> execution.Compiled:
-        from phalanx.compiler.trace.traced import trace_function  # MLIR is loaded at the first trace
+        load_mlir()  # at the first trace
+        from phalanx.compiler.trace.traced import trace_function
 
         names = self._leaf_names(signature.structure)
         start = execution.now()
@@ -254,7 +256,8 @@ class Defn:
 
     def trace(self, *specs: Any, **keyword_specs: Any) -> Any:
         """The px module for arguments like `specs` (specs, spec texts, arrays or containers of them)."""
-        from phalanx.compiler.trace.traced import trace_function  # MLIR is loaded at the first trace
+        load_mlir()  # at the first trace
+        from phalanx.compiler.trace.traced import trace_function
 
         signature = self.signature_of(*specs, **keyword_specs)
         return trace_function(

@@ -23,6 +23,7 @@ import numpy as np
 
 from phalanx.compiler import config
 from phalanx.compiler.eager_forms import Form, dynamic_form, static_form
+from phalanx.compiler.mlir_loading import load_mlir
 from phalanx.compiler.recent import Recent
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dims import Dim
@@ -224,7 +225,8 @@ def _program(op: type[Op], types: Sequence[DType], form: Form) -> Program | None
 
 
 def _compiled(op: type[Op], avals: Sequence[Aval], attributes: dict[str, Any], outputs: Sequence[Aval]) -> Program:
-    from phalanx.compiler import native  # MLIR is loaded at the first op that computes
+    load_mlir()  # at the first op that computes
+    from phalanx.compiler import native
     from phalanx.compiler.context import context
     from phalanx.compiler.trace.tracing import Trace
     from phalanx.dialects.analysis import dim_names
