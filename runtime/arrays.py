@@ -81,7 +81,7 @@ def as_array(value: Any, argument: Argument) -> Array | str:
 
 def _scalar(value: bool | int | float, argument: Argument) -> Array | str:
     """A Python number takes the argument's dtype when its kind allows that."""
-    allowed = {"b": bool, "i": int, "u": int, "f": (int, float)}[argument.dtype.kind]
+    allowed: tuple[type, ...] = {"b": (bool,), "f": (int, float)}.get(argument.dtype.kind, (int,))
     if argument.shape or not isinstance(value, allowed) or (isinstance(value, bool) and not argument.dtype.is_bool):
         return f"must be an array {argument}, got the number {value!r}"
     try:

@@ -17,16 +17,15 @@ import inspect
 import mmap
 import os
 import sys
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from phalanx.dialects.errors import ArgumentError, ArtifactError, DeviceError, DTypeError, PhalanxError, ShapeError
-from phalanx.runtime import arrays, cpuid, library_file, manifest, package
+from phalanx.runtime import arrays, cpuid, library_file, manifest
 from phalanx.runtime.arrays import Array
 from phalanx.runtime.manifest import FunctionEntry, Manifest, WeightsFile
 
@@ -285,9 +284,8 @@ def open_library(path: Path) -> Library:
     """Check and map a library, or the one of a package that is made for this machine."""
     path = path.absolute()
     with _reading(path), open(path, "rb") as file:
-        if package.is_package(file):
-            with package.Package(path, file) as opened:
-                return _from_package(path, opened)
+        if file.read(4) == b"PK\x03\x04":
+            return _from_package(path, file)
         if not os.fstat(file.fileno()).st_size:
             raise ArtifactError(f"{path}: the file is empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -317,13 +315,16 @@ def check(data: library_file.Readable, where: str) -> Manifest:
     return found
 
 
-def _from_package(path: Path, opened: package.Package) -> Library:
-    where, data = opened.library_for(cpuid.machine(), _SYSTEMS.get(sys.platform, sys.platform))
-    found = check(data, where)
-    weights = None
-    if found.weights is not None:
-        weights = _aligned(opened.member(package.WEIGHTS))
-        _check_weights(weights, found.weights, f"{path}, {package.WEIGHTS}")
+def _from_package(path: Path, file: IO[bytes]) -> Library:
+    from phalanx.runtime.package import WEIGHTS, Package  # most programs load plain libraries
+
+    with Package(path, file) as opened:
+        where, data = opened.library_for(cpuid.machine(), _SYSTEMS.get(sys.platform, sys.platform))
+        found = check(data, where)
+        weights = None
+        if found.weights is not None:
+            weights = _aligned(opened.member(WEIGHTS))
+            _check_weights(weights, found.weights, f"{path}, {WEIGHTS}")
     with _anonymous_file(data) as descriptor:
         return Library(path, found, descriptor, weights)
 
@@ -334,6 +335,8 @@ def _anonymous_file(data: bytes) -> Iterator[int]:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("phalanx", os.MFD_CLOEXEC)
     else:
+        import tempfile  # not needed on Linux, and slow to import
+
         descriptor, name = tempfile.mkstemp(suffix=".so")
         os.unlink(name)
     try:
@@ -373,7 +376,7 @@ def _check_weights(data: Array, wanted: WeightsFile, where: str) -> None:
     if data.size != wanted.nbytes:
         raise ArtifactError(f"{where}: not the weights of this library, {data.size} bytes instead of {wanted.nbytes}")
     header = int.from_bytes(data[:8].tobytes(), "little")
-    if hashlib.sha256(memoryview(data)[8 + header:]).hexdigest() != wanted.sha256:
+    if hashlib.sha256(data[8 + header:].data).hexdigest() != wanted.sha256:
         raise ArtifactError(f"{where}: not the weights of this library, their digest differs")
 
 

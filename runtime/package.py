@@ -53,13 +53,6 @@ class Golden:
     outputs: tuple[tuple[tuple[int, ...], str], ...]
 
 
-def is_package(file: IO[bytes]) -> bool:
-    """Whether an open file starts as a zip does; its position is left at the start."""
-    start = file.read(4)
-    file.seek(0)
-    return start == b"PK\x03\x04"
-
-
 class Package:
     """An open package.
 

@@ -38,6 +38,11 @@ class Captured:
     where: str
     offset: int = 0
 
+    @classmethod
+    def of(cls, name: str, dtype: DType, shape: tuple[int, ...], data: bytes) -> Captured:
+        """A tensor embedded where its size says."""
+        return cls(name, dtype, shape, data, "rodata" if len(data) <= SMALL else "section")
+
     @property
     def symbol(self) -> str:
         """Equal bytes are stored once, whichever function they belong to."""
@@ -124,7 +129,7 @@ def _entry(traced: Any, name: str | None, structure: Any, doc: str) -> Entry:
     _check_inferable(signature)
     return Entry(chosen, traced.module, signature, tuple(_captured(i, t) for i, t in enumerate(traced.hidden)),
                  _plain(structure, len(inputs)) if structure is not None else {"leaves": list(range(len(inputs)))},
-                 _plain(traced.out_tree, len(outputs)), doc.strip().split("\n\n")[0], _tensors(traced))
+                 _plain(traced.out_tree, len(outputs)), doc.strip().split("\n\n")[0], tensors_of(traced.module))
 
 
 def _arguments(names: Sequence[str], avals: Sequence[Aval]) -> tuple[Argument, ...]:
@@ -137,9 +142,7 @@ def _result_names(traced: Any) -> list[str]:
 
 def _captured(index: int, tensor: Tensor) -> Captured:
     array = np.ascontiguousarray(tensor.numpy())
-    data = array.tobytes()
-    return Captured(f"captured{index}", tensor.dtype, tuple(array.shape) if tensor.ndim else (), data,
-                    "rodata" if len(data) <= SMALL else "section")
+    return Captured.of(f"captured{index}", tensor.dtype, tuple(array.shape) if tensor.ndim else (), array.tobytes())
 
 
 def with_file(entry: Entry, offsets: Mapping[str, int]) -> Entry:
@@ -190,9 +193,9 @@ def _value(value: Any) -> Any:
     return {"leaves": tree.flatten(value)[0]}
 
 
-def _tensors(traced: Any) -> tuple[tuple[tuple[Size, ...], int], ...]:
+def tensors_of(module: Any) -> tuple[tuple[tuple[Size, ...], int], ...]:
     """Shapes and element sizes of all tensors with named sizes, intermediates included."""
     with context():
-        main = next(op.operation for op in traced.module.body.operations if op.operation.name == "func.func")
+        main = next(op.operation for op in module.body.operations if op.operation.name == "func.func")
         avals = Avals(main).known.values()
         return tuple(dict.fromkeys((a.shape, a.dtype.itemsize) for a in avals if not a.is_static))

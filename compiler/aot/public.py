@@ -42,6 +42,9 @@ def export(function: Any, path: str | Path, *specs: Any, target: str | Sequence[
     library, of which the best is chosen when it runs. `emit` are the files to write: so, a, o, h, px, linalg,
     clusters, llvm, asm. With `weights="external"` large captured tensors go to a safetensors file.
 
+    A path that ends in `.pxa` makes a package: libraries for several kinds of machine (also aarch64 by default where a
+    linker for it is found), weights, recorded calls and what `phalanx retarget` needs, in one file.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     made = px.export(lambda x: px.exp(x), f"{folder}/exps.so", "f32[n]", name="exps", emit="h")
@@ -51,8 +54,12 @@ def export(function: Any, path: str | Path, *specs: Any, target: str | Sequence[
     Raises CompileError when a function calls Python or no linker is found, ArtifactError when a file cannot be written.
     """
     from phalanx.compiler.aot.export import export as run  # the compiler, with MLIR
+    from phalanx.compiler.aot.package import export_package
 
     try:
+        if Path(path).suffix == ".pxa":
+            return export_package(function, Path(path), specs=specs, keyword_specs=keyword_specs, target=target,
+                                  name=name)
         return run(function, Path(path), specs=specs, keyword_specs=keyword_specs, target=target, name=name,
                    weights=weights, emit=emit)
     except PhalanxError as error:
