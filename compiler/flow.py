@@ -9,7 +9,8 @@ import numpy as np
 
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
-from phalanx.dialects.errors import ArgumentError, ShapeError, TraceError
+from phalanx.compiler.trace.carry import check_carry, pair, scan_length
+from phalanx.dialects.errors import ArgumentError, ShapeError
 from phalanx.dialects.opdef import COMPOSITES, lookup
 
 
@@ -92,34 +93,17 @@ def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, le
         return control.scan(trace, f, init, xs, length, reverse)
     carry, xs = _tensors(init), _tensors(xs)
     leaves, structure = tree.flatten(xs, "scan")
-    count = _length(leaves, length)
+    count = int(scan_length(leaves, length))
     rows: list[list[Any]] = [[]] * count
     out_tree: Any = None
     for i in reversed(range(count)) if reverse else range(count):
-        result = f(carry, tree.unflatten(structure, [leaf[i] for leaf in leaves]))
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TraceError(f"scan: the function returns a pair (carry, output), got {type(result).__name__}",
-                             hint="return carry, None when there is no output")
-        carry = _kept("scan", carry, result[0])
-        rows[i], out_tree = tree.flatten(_tensors(result[1]), "scan")
+        new, out = pair(f(carry, tree.unflatten(structure, [leaf[i] for leaf in leaves])))
+        carry = _kept("scan", carry, new)
+        rows[i], out_tree = tree.flatten(_tensors(out), "scan")
     if out_tree is None:
         raise ShapeError("scan: nothing to scan outside a defn, length 0", hint="put the call into a px.defn")
     stack = COMPOSITES["stack"].function
     return carry, tree.unflatten(out_tree, [stack(list(column)) for column in zip(*rows, strict=True)])
-
-
-def _length(leaves: list[Any], length: Any) -> int:
-    found = length
-    for leaf in leaves:
-        if not leaf.ndim:
-            raise ShapeError(f"scan: every xs needs a leading axis, got {leaf.aval}")
-        if found is None:
-            found = leaf.shape[0]
-        elif found != leaf.shape[0]:
-            raise ShapeError(f"scan: xs have different leading sizes, got {found} and {leaf.shape[0]}")
-    if found is None:
-        raise ShapeError("scan: give xs or length", hint="px.scan(f, init, xs) or px.scan(f, init, None, length=10)")
-    return int(found)
 
 
 def _tensors(value: Any) -> Any:
@@ -130,14 +114,11 @@ def _kept(who: str, before: Any, after: Any) -> Any:
     """The new carry, of the types of the old one; Python scalars take its dtype."""
     old, structure = tree.flatten(before, who)
     new, found = tree.flatten(after, who)
-    if structure != found:
-        raise TraceError(f"{who}: the body changes the structure of the carry, from {structure} to {found}")
     values = []
-    for a, b, name in zip(old, new, tree.names(structure), strict=True):
+    for a, b in zip(old, new, strict=False):
         weak = isinstance(b, (bool, int, float)) and not isinstance(b, np.generic)
-        value = lookup("convert")(Tensor.of(b), dtype=a.dtype) if weak else Tensor.of(b)
-        if value.aval != a.aval:
-            raise ShapeError(f"{who}: the body changes the type of the carry, carry{name}: {a.aval} becomes {value.aval}",
-                             hint="give the initial value the final type: x.astype(...), px.broadcast_to(...)")
-        values.append(value)
+        values.append(lookup("convert")(Tensor.of(b), dtype=a.dtype) if weak else Tensor.of(b))
+    avals = [a.aval for a in old]
+    check_carry(who, avals, [v.aval for v in values] if structure == found else avals, (structure, found),
+                tree.names(structure))
     return tree.unflatten(structure, values)

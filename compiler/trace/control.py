@@ -9,6 +9,7 @@ import numpy as np
 from mlir import ir
 
 from phalanx.compiler.trace import tree
+from phalanx.compiler.trace.carry import check_carry, pair, scan_length
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.compiler.trace.tracing import Trace
 from phalanx.dialects import dtypes
@@ -56,19 +57,6 @@ def tensor_of_index(trace: Trace, index: ir.Value, dtype: DType) -> Tracer:
     aval = Aval((), dtypes.int64)
     tensor = trace.wrap(trace.operation("tensor.from_elements", [trace.type_of(aval)], [number]).result, aval)
     return tensor if dtype is dtypes.int64 else lookup("convert")(tensor, dtype=dtype)
-
-
-def check_carry(who: str, before: Sequence[Aval], after: Sequence[Aval], structures: tuple[Any, Any],
-                names: Sequence[str]) -> None:
-    """The carry must keep its structure, shapes and dtypes."""
-    if structures[0] != structures[1]:
-        raise TraceError(f"{who}: the body changes the structure of the carry, from {structures[0]} to {structures[1]}")
-    wrong = [f"carry{n}: {a} becomes {b}" for n, a, b in zip(names, before, after, strict=True) if a != b]
-    if wrong:
-        dtype_only = all(a.shape == b.shape for a, b in zip(before, after, strict=True))
-        raise (DTypeError if dtype_only else ShapeError)(
-            f"{who}: the body changes the type of the carry, " + "; ".join(wrong),
-            hint="give the initial value the final type: x.astype(...), px.broadcast_to(...)")
 
 
 def coerce_carry(trace: Trace, values: list[Tracer], wanted: Sequence[Aval]) -> list[Tracer]:
@@ -205,7 +193,7 @@ def scan(trace: Trace, function: Callable[..., Any], init: Any, xs: Any, length:
     body = trace.new_block([*avals, *rows])
     with trace.inside(body):
         values = [trace.wrap(v, a) for v, a in zip(body.arguments, [*avals, *rows], strict=True)]
-        carry, out = _pair(function(tree.unflatten(structure, values[:len(inits)]),
+        carry, out = pair(function(tree.unflatten(structure, values[:len(inits)]),
                                     tree.unflatten(xs_tree, values[len(inits):])))
         new_carry = _checked(trace, "scan", carry, avals, structure)
         parts, out_tree = lift_tree(trace, out, "scan")
@@ -228,28 +216,6 @@ def scan(trace: Trace, function: Callable[..., Any], init: Any, xs: Any, length:
 
     found = counted_loop(trace, 0, upper, [*inits, *stacked], step, "scan")
     return (tree.unflatten(structure, found[:len(inits)]), tree.unflatten(out_tree, found[len(inits):]))
-
-
-def _pair(result: Any) -> tuple[Any, Any]:
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise TraceError(f"scan: the function returns a pair (carry, output), got {type(result).__name__}",
-                         hint="return carry, None when there is no output")
-    return result
-
-
-def scan_length(sources: Sequence[Any], length: Size | None) -> Size:
-    """The common leading size of the scanned tensors."""
-    found = length
-    for source in sources:
-        if not source.ndim:
-            raise ShapeError(f"scan: every xs needs a leading axis, got {source.aval}")
-        if found is None:
-            found = source.shape[0]
-        elif found != source.shape[0]:
-            raise ShapeError(f"scan: xs have different leading sizes, got {found} and {source.shape[0]}")
-    if found is None:
-        raise ShapeError("scan: give xs or length", hint="px.scan(f, init, xs) or px.scan(f, init, None, length=10)")
-    return found
 
 
 def element(x: Tracer, position: Tracer) -> Tracer:

@@ -1,0 +1,46 @@
+"""What a carry and a scan must keep: the rules loops share inside and outside a trace, free of MLIR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from phalanx.dialects.aval import Aval
+from phalanx.dialects.dims import Size
+from phalanx.dialects.errors import DTypeError, ShapeError, TraceError
+
+
+def check_carry(who: str, before: Sequence[Aval], after: Sequence[Aval], structures: tuple[Any, Any],
+                names: Sequence[str]) -> None:
+    """The carry must keep its structure, shapes and dtypes."""
+    if structures[0] != structures[1]:
+        raise TraceError(f"{who}: the body changes the structure of the carry, from {structures[0]} to {structures[1]}")
+    wrong = [f"carry{n}: {a} becomes {b}" for n, a, b in zip(names, before, after, strict=True) if a != b]
+    if wrong:
+        dtype_only = all(a.shape == b.shape for a, b in zip(before, after, strict=True))
+        raise (DTypeError if dtype_only else ShapeError)(
+            f"{who}: the body changes the type of the carry, " + "; ".join(wrong),
+            hint="give the initial value the final type: x.astype(...), px.broadcast_to(...)")
+
+
+def pair(result: Any) -> tuple[Any, Any]:
+    """The (carry, output) a scanned function returns."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TraceError(f"scan: the function returns a pair (carry, output), got {type(result).__name__}",
+                         hint="return carry, None when there is no output")
+    return result
+
+
+def scan_length(sources: Sequence[Any], length: Size | None) -> Size:
+    """The common leading size of the scanned tensors."""
+    found = length
+    for source in sources:
+        if not source.ndim:
+            raise ShapeError(f"scan: every xs needs a leading axis, got {source.aval}")
+        if found is None:
+            found = source.shape[0]
+        elif found != source.shape[0]:
+            raise ShapeError(f"scan: xs have different leading sizes, got {found} and {source.shape[0]}")
+    if found is None:
+        raise ShapeError("scan: give xs or length", hint="px.scan(f, init, xs) or px.scan(f, init, None, length=10)")
+    return found
