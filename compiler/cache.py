@@ -251,8 +251,12 @@ def forget_folders() -> None:
 def no_compile() -> Iterator[None]:
     """A block in which everything must come from a cache: what would compile raises CompileError.
 
+    >>> double = px.jit(lambda x: x * 2)
+    >>> double(1.0)
+    px.Tensor(2., dtype=float32)
     >>> with px.no_compile():
-    ...     predict(x)
+    ...     double(3.0)
+    px.Tensor(6., dtype=float32)
     """
     with config.options(no_compile=True):
         yield
