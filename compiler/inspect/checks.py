@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _VALUE = re.compile(r"%\w+")
-_SYMBOL = re.compile(r"\s*(?:func\.func|llvm\.func|memref\.global)\b.*?(@[\w.$-]+)")
-_SKIPPED = ("module {", "}", "")
+_SYMBOL = re.compile(r"\s*(?:func\.func|llvm\.func|memref\.global)\b.*?@[\w.$-]+\(?")
 
 
 def lit_test(target: str, arguments: Sequence[str], stage: str, text: str) -> str:
@@ -25,24 +24,25 @@ def check_lines(text: str, prefix: str = "CHECK") -> list[str]:
     """A CHECK line per line of IR: functions start with CHECK-LABEL, values become FileCheck variables.
 
     >>> print(*check_lines("func.func @f(%x: f32) {\\n  %0 = arith.addf %x, %x : f32"), sep="\\n")
-    // CHECK-LABEL: @f
-    // CHECK-SAME: (%[[V0:[a-zA-Z0-9_]+]]: f32) {
+    // CHECK-LABEL: func.func @f(
+    // CHECK-SAME: %[[V0:[a-zA-Z0-9_]+]]: f32) {
     // CHECK-NEXT: %[[V1:[a-zA-Z0-9_]+]] = arith.addf %[[V0]], %[[V0]] : f32
     """
     names: dict[str, str] = {}
     lines: list[str] = []
+    gap = True  # the line before has no check
     for line in text.splitlines():
-        if line.strip() in _SKIPPED or line.lstrip().startswith(("//", "#")):
+        if not line.strip() or line == "}" or line.lstrip().startswith(("//", "#", "module")):
+            gap = True
             continue
         symbol = _SYMBOL.match(line)
         if symbol:
             names = {}  # values are numbered anew in each function
-            lines.append(f"// {prefix}-LABEL: {symbol.group(1)}")
+            lines.append(f"// {prefix}-LABEL: {symbol.group().lstrip()}")
             lines.append(f"// {prefix}-SAME: {_pattern(line[symbol.end():], names)}")
         else:
-            lines.append(f"// {prefix}-NEXT: {_pattern(line.strip(), names)}")
-    if lines and lines[0].startswith(f"// {prefix}-NEXT"):  # there is no line before the first
-        lines[0] = lines[0].replace("-NEXT", "", 1)
+            lines.append(f"// {prefix}{'' if gap else '-NEXT'}: {_pattern(line.strip(), names)}")
+        gap = False
     return lines
 
 

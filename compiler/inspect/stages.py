@@ -45,7 +45,8 @@ class Stages(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         if name not in self._texts:
             with config.options(**self._compiled.options):
-                self._texts[check_stage(name)] = self._assembly() if name == LAST else self._without_locations(name)
+                check_stage(name)
+                self._texts[name] = self._assembly() if name == LAST else self._without_locations(name)
         return self._texts[name]
 
     def __contains__(self, name: object) -> bool:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from phalanx.compiler.api import Defn
 from phalanx.compiler.execution import Compiled
 from phalanx.compiler.pipeline.registry import nearest
@@ -129,3 +131,20 @@ def compile_target(target: str, arguments: Sequence[str]) -> Compiled:
     """A target compiled for the specs of the command line."""
     function = load(target)
     return function.compile(**specs(function, arguments))
+
+
+def named_inputs(function: Defn, file: str) -> list[np.ndarray[Any, Any]]:
+    """The arrays of an .npz file in the order of the function's arguments.
+
+    Raises ArgumentError when the file cannot be read or lacks an argument.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, AttributeError) as error:  # AttributeError: an .npy file, which has no names
+        raise ArgumentError(f"--inputs: cannot read {file} as .npz: {error}") from None
+    wanted = [name for name in inspect.signature(function.function).parameters if name not in function.static]
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
+        raise ArgumentError(f"--inputs: {file} has no {', '.join(missing)}", hint=f"it has {', '.join(arrays)}")
+    return [arrays[name] for name in wanted]
