@@ -11,6 +11,9 @@ Public names only; nothing here has logic. Importing Phalanx does not import MLI
 
 from __future__ import annotations
 
+import importlib as _importlib
+from typing import Any as _Any
+
 from phalanx.compiler import dispatch as _dispatch
 from phalanx.compiler import eager_cpu as _eager_cpu
 from phalanx.compiler import methods as _methods
@@ -92,3 +95,16 @@ __array_api_version__ = __array_api_versions__[-1]
 globals().update({name: op for name, op in _REGISTRY.items() if op.public})
 globals().update({name: c.function for name, c in _COMPOSITES.items()})
 _methods.attach_all()
+
+# Tools that most programs do without, loaded when they are asked for.
+_LATER = {"bench": "phalanx.compiler.bench", "testing": "phalanx.testing"}
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _LATER:
+        return _importlib.import_module(_LATER[name])
+    raise AttributeError(f"module 'phalanx' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
