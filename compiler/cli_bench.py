@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from phalanx.compiler.cli_artifacts import bench_candidates, is_artifact
 from phalanx.compiler.cli_inspect import write
 from phalanx.dialects.errors import ArgumentError
 
@@ -15,6 +16,7 @@ def bench(
     targets: Annotated[list[str], typer.Argument(metavar="FILE_OR_MODULE:FUNCTION...")],
     arg: Annotated[list[str] | None, typer.Option("--arg", help="What an argument looks like: x=f32[8,64].")] = None,
     inputs: Annotated[str, typer.Option(help="Arguments by name from an .npz file; random numbers without.")] = "",
+    size: Annotated[list[str] | None, typer.Option("--size", help="A named size of an exported file: n=64.")] = None,
     seconds: Annotated[float, typer.Option(help="Time for each candidate.")] = 1.0,
     evaluator: Annotated[bool, typer.Option("--evaluator", help="Measure each under the evaluator too.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Call plain functions as they are, not compiled.")] = False,
@@ -24,14 +26,35 @@ def bench(
 ) -> None:
     """Measure one function or compare several: compile time apart from run time, results compared first.
 
+    Exported files (.so, .pxa) are measured too, each of their functions.
+
     Example: phalanx bench model.py:predict model.py:predict_fast --arg x=f32[8,64]
     """
     from phalanx.compiler import bench as measuring  # NumPy and the clock only, but not at every start
-    from phalanx.compiler.api import Defn
-    from phalanx.compiler.inspect.target import load, named_inputs, specs
 
     if format not in ("table", "markdown", "json"):
         raise ArgumentError(f"--format: expected table, markdown or json, got {format!r}")
+    if any(is_artifact(target) for target in targets):
+        if not all(is_artifact(target) for target in targets):
+            raise ArgumentError("bench: exported files and functions of Python files are measured apart")
+        candidates, arguments = bench_candidates(targets, size)
+    else:
+        candidates, arguments = _functions(targets, arg, inputs, evaluator=evaluator, plain=plain)
+    report = measuring.run(candidates, arguments, seconds=seconds, check=check)
+    if format == "table" and not output:
+        Console().print(report, highlight=False, markup=False)
+        return
+    texts = {"table": lambda: f"{report}\n", "markdown": report.markdown, "json": lambda: report.json() + "\n"}
+    write(texts[format](), output)
+
+
+def _functions(targets: list[str], arg: list[str] | None, inputs: str, *, evaluator: bool, plain: bool,
+               ) -> tuple[dict[str, Any], Any]:
+    """The Python functions to measure, and their arguments."""
+    from phalanx.compiler import bench as measuring
+    from phalanx.compiler.api import Defn
+    from phalanx.compiler.inspect.target import load, named_inputs, specs
+
     functions = [load(target) for target in targets]
     first = functions[0]
     if inputs:
@@ -39,15 +62,10 @@ def bench(
     else:
         signature = first.signature_of(**specs(first, arg or []))
         arguments = measuring.arrays_for(signature.avals)
-    candidates = {}
+    candidates: dict[str, Any] = {}
     for target, function in zip(targets, functions, strict=True):
         name = target.rpartition(":")[2] if len(targets) == 1 else target
         candidates[name] = function.function if plain else function
         if evaluator:
             candidates[f"{name} (evaluator)"] = Defn(function.function, static=function.static, compiler="evaluator")
-    report = measuring.run(candidates, arguments, seconds=seconds, check=check)
-    if format == "table" and not output:
-        Console().print(report, highlight=False, markup=False)
-        return
-    texts = {"table": lambda: f"{report}\n", "markdown": report.markdown, "json": lambda: report.json() + "\n"}
-    write(texts[format](), output)
+    return candidates, arguments

@@ -30,6 +30,7 @@ from phalanx.runtime.arrays import Array
 from phalanx.runtime.manifest import FunctionEntry, Manifest, WeightsFile
 
 _OVERFLOW, _OVERLAP, _MEMORY, _CONSTRAINT, _CPU = 2, 4, 5, 8, -100
+ZIP_START = b"PK\x03\x04"
 _SYSTEMS = {"linux": "linux", "darwin": "macos"}
 
 
@@ -101,13 +102,16 @@ class Function:
         return self.signature.dims
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-        given = self._arguments(args, kwargs)
+        return arrays.unflatten(self.entry.result, self.call_flat(self._arguments(args, kwargs), out))
+
+    def call_flat(self, given: Sequence[Array], out: Any = None) -> list[Array]:
+        """Call with one array per input of the library; one array per output comes back."""
         sizes = self.signature.bind([arrays.found(a) for a in given])
         inputs = [arrays.readable(a) for a in given]
         shapes = self.signature.output_shapes(sizes)
         outputs = self._outputs(out, shapes)
         self._run(inputs, outputs, dict(zip(self.dims, sizes, strict=True)))
-        return arrays.unflatten(self.entry.result, outputs)
+        return outputs
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Array]:
         """One array per input of the library."""
@@ -265,9 +269,12 @@ class Library:
 def load(path: str | os.PathLike[str], function: str | None = None, *, library: bool = False) -> Any:
     """Load an exported library (`.so`) or package (`.pxa`).
 
-    >>> predict = px.load("digits.so")
-    >>> predict(np.zeros((3, 64), np.float32)).shape
-    (3, 10)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = px.export(lambda x: x * 2, f"{folder}/twice.so", "f32[n]", name="twice")
+    ...     twice = px.load(f"{folder}/twice.so")
+    >>> np.asarray(twice(np.ones(3, np.float32)))
+    array([2., 2., 2.], dtype=float32)
 
     Returns the function of that name, or the only one there is; a Library when there are several or `library` is set.
     Raises ArtifactError for files that cannot be used here, saying why.
@@ -284,13 +291,23 @@ def open_library(path: Path) -> Library:
     """Check and map a library, or the one of a package that is made for this machine."""
     path = path.absolute()
     with _reading(path), open(path, "rb") as file:
-        if file.read(4) == b"PK\x03\x04":
+        if file.read(4) == ZIP_START:
             return _from_package(path, file)
-        if not os.fstat(file.fileno()).st_size:
-            raise ArtifactError(f"{path}: the file is empty")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with _mapped(file, path) as data:
             found = check(data, str(path))
         return Library(path, found, file.fileno(), _weights_beside(path, found.weights))
+
+
+def describe(path: Path) -> Manifest:
+    """The manifest of a library, whatever machine it is for."""
+    with _reading(path), open(path, "rb") as file, _mapped(file, path) as data:
+        return manifest.read(library_file.read(data, str(path)).manifest, str(path))
+
+
+def _mapped(file: IO[bytes], path: Path) -> mmap.mmap:
+    if not os.fstat(file.fileno()).st_size:
+        raise ArtifactError(f"{path}: the file is empty")
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def check(data: library_file.Readable, where: str) -> Manifest:
