@@ -98,23 +98,26 @@ def make_entry(function: Callable[..., Any], name: str | None, specs: Sequence[A
 
 
 def _hints(made: Defn) -> dict[str, Any]:
-    """Specs written as type hints: `def f(x: "f32[n]")` or `def f(x: px.spec("f32[n]"))`."""
+    """Specs written as type hints: `def f(x: px.spec("f32[n]"))` or `def f(x: "f32[n]")`."""
     try:
-        parameters = inspect.signature(made.function).parameters
+        names = list(inspect.signature(made.function).parameters)
     except (TypeError, ValueError):
         raise ArgumentError(f"export: {made.name} has no signature to read specs from", hint="pass the specs") from None
-    found: dict[str, Any] = {}
-    for name, parameter in parameters.items():
-        hint = parameter.annotation
-        if isinstance(hint, str) and hint[:1] in "'\"":
-            hint = hint[1:-1]  # a text under `from __future__ import annotations`
-        if isinstance(hint, str) and hint.startswith("px.spec("):
-            hint = hint.removeprefix("px.spec(").removesuffix(")").strip("'\"")
-        if not isinstance(hint, (str, Aval)):
+    hints = _annotations(made.function)
+    for name in names:
+        if not isinstance(hints.get(name), (str, Aval)):
             raise ArgumentError(f"export: no spec for argument {name!r} of {made.name}",
                                 hint=f'px.export({made.name}, "out.so", {name}="f32[n,128]"), or a type hint')
-        found[name] = hint
-    return found
+    return {name: hints[name] for name in names}
+
+
+def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """Type hints as values; texts that are no Python expressions of that module stay texts."""
+    try:
+        return inspect.get_annotations(function, eval_str=True)
+    except (NameError, SyntaxError, TypeError):
+        found = inspect.get_annotations(function)
+        return {name: hint.strip("'\"") if isinstance(hint, str) else hint for name, hint in found.items()}
 
 
 def _entry(traced: Any, name: str | None, structure: Any, doc: str) -> Entry:
