@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 
-from programs.generator import Generator, Program
-from programs.running import Options, check, options_for
+from programs.generator import Generator, Program  # noqa: E402
+from programs.running import Options, check, options_for  # noqa: E402
 
 SLICE = 20
 TIME_LIMIT = 60  # seconds for one program

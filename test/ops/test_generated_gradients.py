@@ -37,7 +37,7 @@ def numeric(function, args, position):
         for sign in (1, -1):
             moved = base.copy()
             moved[at] += sign * STEP
-            values.append(float(np.asarray(function(*args[:position], moved, *args[position + 1:]))))
+            values.append(float(np.asarray(function(*args[:position], moved, *args[position + 1 :]))))
         found[at] = (values[0] - values[1]) / (2 * STEP)
     return found
 
@@ -49,8 +49,9 @@ def check(function, *args, tolerance=2e-5, compiler="mlir", names=None):
     value = px.jit(function, compiler="evaluator", backend="numpy")
     for position, gradient in zip(positions, found, strict=True):
         expected = numeric(value, list(args), position)
-        np.testing.assert_allclose(np.asarray(gradient), expected, rtol=tolerance, atol=tolerance,
-                                   err_msg=f"argument {position}")
+        np.testing.assert_allclose(
+            np.asarray(gradient), expected, rtol=tolerance, atol=tolerance, err_msg=f"argument {position}"
+        )
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -59,7 +60,7 @@ def test_every_op(name):
     samples = [s for s in op.samples(dtypes.float64) if any(x.dtype == np.float64 for x in s[0])]
     samples = [s for s in samples if sum(x.size for x in s[0]) <= 40]
     samples = [s for s in samples if s[1].get("dtype") in (None, dtypes.float64)]  # others round to much less
-    samples = samples[::1 + len(samples) // 20]  # scatter has one per way to combine
+    samples = samples[:: 1 + len(samples) // 20]  # scatter has one per way to combine
     assert samples or name in ("constant", "iota")
     rows = [[x for x in operands if x.dtype == np.float64] for operands, _ in samples]
 
@@ -75,13 +76,19 @@ def test_every_op(name):
     value = px.jit(loss, compiler="evaluator", backend="numpy")
     for row, (values, sample) in enumerate(zip(rows, samples, strict=True)):
         for column, array in enumerate(values):
+
             def at(moved, row=row, column=column):
                 changed = [list(r) for r in rows]
                 changed[row][column] = moved
                 return value(changed)
 
-            np.testing.assert_allclose(np.asarray(found[row][column]), numeric(at, [array], 0), rtol=5e-5, atol=5e-5,
-                                       err_msg=f"{name} {[x.shape for x in sample[0]]} {sample[1]}, operand {column}")
+            np.testing.assert_allclose(
+                np.asarray(found[row][column]),
+                numeric(at, [array], 0),
+                rtol=5e-5,
+                atol=5e-5,
+                err_msg=f"{name} {[x.shape for x in sample[0]]} {sample[1]}, operand {column}",
+            )
 
 
 @pytest.mark.parametrize("name", FLAT)
@@ -98,8 +105,14 @@ def test_flat_ops_pass_no_gradient(name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in generated.OPS if isinstance(REGISTRY[n].vjp, NotDifferentiable) and any(
-        s[0] and s[0][0].dtype == np.float64 for s in REGISTRY[n].samples(dtypes.float64))])
+    "name",
+    [
+        n
+        for n in generated.OPS
+        if isinstance(REGISTRY[n].vjp, NotDifferentiable)
+        and any(s[0] and s[0][0].dtype == np.float64 for s in REGISTRY[n].samples(dtypes.float64))
+    ],
+)
 def test_ops_without_a_gradient_say_why(name):
     op = REGISTRY[name]
     sample = next(s for s in op.samples(dtypes.float64) if s[0] and s[0][0].dtype == np.float64)
@@ -114,18 +127,33 @@ X = weights((4,), 1)
 A = weights((3, 3), 2) - 1.0
 
 
-@pytest.mark.parametrize("function", [
-    px.sin, px.exp, px.tanh, lambda x: x ** 3, lambda x: 1 / x, lambda x: px.sqrt(x), px.softmax, px.log, px.erf,
-    lambda x: px.cumulative_sum(x * x), lambda x: px.logsumexp(x) * x, lambda x: px.max(x) * x,
-    lambda x: px.scan(lambda c, v: (c * v, c + v), x[0] * 1.0, x)[1],
-    lambda x: px.fori_loop(0, 3, lambda i, c: c * x, x), lambda x: px.outer(x, x) @ x,
-], ids=range(15))
+@pytest.mark.parametrize(
+    "function",
+    [
+        px.sin,
+        px.exp,
+        px.tanh,
+        lambda x: x**3,
+        lambda x: 1 / x,
+        lambda x: px.sqrt(x),
+        px.softmax,
+        px.log,
+        px.erf,
+        lambda x: px.cumulative_sum(x * x),
+        lambda x: px.logsumexp(x) * x,
+        lambda x: px.max(x) * x,
+        lambda x: px.scan(lambda c, v: (c * v, c + v), x[0] * 1.0, x)[1],
+        lambda x: px.fori_loop(0, 3, lambda i, c: c * x, x),
+        lambda x: px.outer(x, x) @ x,
+    ],
+    ids=range(15),
+)
 def test_second_order(function):
     check(lambda x: total([px.grad(lambda y: total([function(y)]))(x)]), X, tolerance=2e-4)
 
 
 def test_third_order():
-    third = px.grad(px.grad(px.grad(lambda x: x ** 4 + px.sin(x))))
+    third = px.grad(px.grad(px.grad(lambda x: x**4 + px.sin(x))))
     np.testing.assert_allclose(float(np.asarray(third(np.float64(0.7)))), 24 * 0.7 - np.cos(0.7), rtol=1e-12)
 
 
@@ -136,28 +164,86 @@ LOOPS = {
     "cond, other branch": (lambda x: px.sum(px.cond(px.sum(x) < 0, lambda v: v * W, lambda v: v * v * x, x)), (X,)),
     "cond, no operands": (lambda x: px.cond(px.max(x) > 1, lambda: px.sum(x * x), lambda: px.sum(x)), (X,)),
     "scan": (lambda x: px.sum(px.scan(lambda c, v: (c * v + 1, c * c), px.asarray(np.float64(0.5)), x)[1]), (X,)),
-    "scan, carry": (lambda x, w: px.scan(lambda c, v: (px.sin(c) * v + px.sum(w), None), px.asarray(np.float64(0.5)), x)[0], (X, W)),
-    "scan, reverse": (lambda x: total(px.scan(lambda c, v: (c * v, c + v), px.asarray(np.float64(2)), x, reverse=True)), (X,)),
-    "scan, several carries": (lambda x, a: total(px.scan(
-        lambda c, v: ((c[1], c[0] * v, c[2] + 1), (c[0], v @ a)),
-        (x[:3], x[1:], px.asarray(0)), px.broadcast_to(x[:3], (5, 3)))[1]), (X, A)),
-    "scan, matrix": (lambda a: px.sum(px.scan(lambda c, v: (px.tanh(c @ a), px.sum(c)), a, px.iota((3,), dtype=px.float64))[0]), (A,)),
+    "scan, carry": (
+        lambda x, w: px.scan(lambda c, v: (px.sin(c) * v + px.sum(w), None), px.asarray(np.float64(0.5)), x)[0],
+        (X, W),
+    ),
+    "scan, reverse": (
+        lambda x: total(px.scan(lambda c, v: (c * v, c + v), px.asarray(np.float64(2)), x, reverse=True)),
+        (X,),
+    ),
+    "scan, several carries": (
+        lambda x, a: total(
+            px.scan(
+                lambda c, v: ((c[1], c[0] * v, c[2] + 1), (c[0], v @ a)),
+                (x[:3], x[1:], px.asarray(0)),
+                px.broadcast_to(x[:3], (5, 3)),
+            )[1]
+        ),
+        (X, A),
+    ),
+    "scan, matrix": (
+        lambda a: px.sum(px.scan(lambda c, v: (px.tanh(c @ a), px.sum(c)), a, px.iota((3,), dtype=px.float64))[0]),
+        (A,),
+    ),
     "fori": (lambda x: px.sum(px.fori_loop(0, 4, lambda i, c: px.sin(c) * W + x, x)), (X,)),
     "fori, counter": (lambda x: px.sum(px.fori_loop(1, 4, lambda i, c: c * x + i, x)), (X,)),
-    "fori, int carry": (lambda x: px.sum(px.fori_loop(0, 3, lambda i, c: (c[0] * x[c[1]], (c[1] + 1) % 4), (x, px.asarray(1)))[0]), (X,)),
+    "fori, int carry": (
+        lambda x: px.sum(px.fori_loop(0, 3, lambda i, c: (c[0] * x[c[1]], (c[1] + 1) % 4), (x, px.asarray(1)))[0]),
+        (X,),
+    ),
     "fori, swapped": (lambda x, y: total(px.fori_loop(0, 3, lambda i, c: (c[1] * 2, c[0] * c[1]), (x, y))), (X, W)),
     "fori, dynamic": (lambda x, n: px.sum(px.fori_loop(0, n, lambda i, c: px.sin(c) * W, x)), (X, np.int32(3))),
     "fori, zero trips": (lambda x: px.sum(px.fori_loop(2, 2, lambda i, c: c * c, x)), (X,)),
     "fori, dynamic zero": (lambda x, n: px.sum(px.fori_loop(0, n, lambda i, c: c * c, x)), (X, np.int32(0))),
-    "fori, nested": (lambda x: px.sum(px.fori_loop(0, 2, lambda i, c: px.fori_loop(0, 3, lambda j, d: px.sin(d) * c, c), x)), (X,)),
-    "fori, update": (lambda x: px.sum(px.fori_loop(0, 4, lambda i, c: c.at[i].multiply(c[i] * x[3 - i]), x) ** 2), (X,)),
+    "fori, nested": (
+        lambda x: px.sum(px.fori_loop(0, 2, lambda i, c: px.fori_loop(0, 3, lambda j, d: px.sin(d) * c, c), x)),
+        (X,),
+    ),
+    "fori, update": (
+        lambda x: px.sum(px.fori_loop(0, 4, lambda i, c: c.at[i].multiply(c[i] * x[3 - i]), x) ** 2),
+        (X,),
+    ),
     "fori, slices": (lambda x: px.fori_loop(0, 4, lambda i, c: c + x[i] * c, x[0] * 1.0), (X,)),
     "while": (lambda x: px.sum(px.while_loop(lambda c: px.sum(c) < 50, lambda c: c * 2 * W + x, x)), (X,)),
-    "while, several": (lambda x: px.sum(px.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[2] * x, c[1] + c[2]), (px.asarray(0), x, x * x))[1]), (X,)),
-    "while in scan": (lambda x: px.sum(px.scan(lambda c, v: (px.while_loop(lambda d: px.sum(d) < 9, lambda d: d * 1.7, c * v), px.sum(c)), x, x)[1]), (X,)),
-    "scan in cond": (lambda x: px.sum(px.cond(px.sum(x) > 0, lambda v: px.scan(lambda c, u: (c * u, c), v[0] * 1.0, v)[1], lambda v: v, x)), (X,)),
-    "cond in scan": (lambda x: px.sum(px.scan(lambda c, v: (px.cond(v > 1, lambda u: u * c, lambda u: u + c * c, v), c), px.asarray(np.float64(0.3)), x)[1]), (X,)),
-    "cond in while": (lambda x: px.sum(px.while_loop(lambda c: c[1] < 3, lambda c: (px.cond(c[1] > 1, lambda v: v * x, lambda v: px.sin(v), c[0]), c[1] + 1), (x, px.asarray(0)))[0]), (X,)),
+    "while, several": (
+        lambda x: px.sum(
+            px.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[2] * x, c[1] + c[2]), (px.asarray(0), x, x * x))[1]
+        ),
+        (X,),
+    ),
+    "while in scan": (
+        lambda x: px.sum(
+            px.scan(lambda c, v: (px.while_loop(lambda d: px.sum(d) < 9, lambda d: d * 1.7, c * v), px.sum(c)), x, x)[1]
+        ),
+        (X,),
+    ),
+    "scan in cond": (
+        lambda x: px.sum(
+            px.cond(px.sum(x) > 0, lambda v: px.scan(lambda c, u: (c * u, c), v[0] * 1.0, v)[1], lambda v: v, x)
+        ),
+        (X,),
+    ),
+    "cond in scan": (
+        lambda x: px.sum(
+            px.scan(
+                lambda c, v: (px.cond(v > 1, lambda u: u * c, lambda u: u + c * c, v), c),
+                px.asarray(np.float64(0.3)),
+                x,
+            )[1]
+        ),
+        (X,),
+    ),
+    "cond in while": (
+        lambda x: px.sum(
+            px.while_loop(
+                lambda c: c[1] < 3,
+                lambda c: (px.cond(c[1] > 1, lambda v: v * x, lambda v: px.sin(v), c[0]), c[1] + 1),
+                (x, px.asarray(0)),
+            )[0]
+        ),
+        (X,),
+    ),
     "gather": (lambda x: px.sum(px.take(x, ints) * x[ints] * x[px.asarray(ints)][::-1]), (X,)),
     "where": (lambda x: px.sum(px.where(x > 1, px.log(x), x * x)), (X,)),
     "unused carry": (lambda x: px.sum(px.fori_loop(0, 3, lambda i, c: (c[0] * 2, c[1] + c[0]), (x, x))[0]), (X,)),
@@ -177,8 +263,10 @@ def test_control_flow_in_the_evaluator(name):
     check(function, *args, compiler="evaluator")
 
 
-@pytest.mark.parametrize("name", ["cond, captured", "scan", "scan, several carries", "fori, int carry", "fori, dynamic",
-                                  "while", "scan in cond"])
+@pytest.mark.parametrize(
+    "name",
+    ["cond, captured", "scan", "scan, several carries", "fori, int carry", "fori, dynamic", "while", "scan in cond"],
+)
 def test_second_order_through_control_flow(name):
     function, args = LOOPS[name]
     check(lambda x, *rest: total([px.grad(function)(x, *rest)]), *args, tolerance=2e-4, names=[0])
@@ -194,7 +282,9 @@ def test_value_and_grad_with_aux():
     assert set(gradient) == {"w", "b"}
     assert int(np.asarray(aux["count"])) == 3
     np.testing.assert_allclose(float(np.asarray(value)), np.sum(np.tanh(A @ A + params["b"])), rtol=1e-12)
-    np.testing.assert_allclose(np.asarray(gradient["b"]), np.sum(1 - np.asarray(aux["hidden"]) ** 2, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.asarray(gradient["b"]), np.sum(1 - np.asarray(aux["hidden"]) ** 2, axis=0), rtol=1e-12
+    )
     only, again = px.grad(loss, has_aux=True)(params, A)
     np.testing.assert_array_equal(np.asarray(only["w"]), np.asarray(gradient["w"]))
     assert set(again) == {"hidden", "count"}

@@ -49,8 +49,13 @@ def test_compiled_code_agrees_with_the_evaluator_and_inference(name):
             scales = generated.magnitude(op, sample, arrays)
             for result, array, aval, scale in zip(found, arrays, listed, scales, strict=True):
                 assert (array.shape, array.dtype) == (aval.shape, aval.dtype.numpy), f"{where}: inferred {aval}"
-                generated.assert_same(generated.plain_zeros(op, np.asarray(result)), generated.plain_zeros(op, array),
-                                      generated.ulps(op, aval.dtype), where, scale)
+                generated.assert_same(
+                    generated.plain_zeros(op, np.asarray(result)),
+                    generated.plain_zeros(op, array),
+                    generated.ulps(op, aval.dtype),
+                    where,
+                    scale,
+                )
 
 
 def few(op):
@@ -77,8 +82,9 @@ def test_eager_ops_agree_on_every_backend(name):
             where = f"{backend}: {label(op, (operands, attrs), dtype)}"
             for actual, expected, scale in zip(arrays, results["numpy"], scales, strict=True):
                 units = generated.ulps(op, dtypes.dtype_of(expected.dtype))
-                generated.assert_same(generated.plain_zeros(op, actual), generated.plain_zeros(op, expected), units,
-                                      where, scale)
+                generated.assert_same(
+                    generated.plain_zeros(op, actual), generated.plain_zeros(op, expected), units, where, scale
+                )
         with px.use_backend("null"):
             shadows = emit(op, [px.Tensor.from_numpy(x, get_backend("null")) for x in operands], attrs)
         for shadow, array in zip(shadows if isinstance(shadows, tuple) else (shadows,), results["numpy"], strict=True):
@@ -87,18 +93,38 @@ def test_eager_ops_agree_on_every_backend(name):
 
 #: the NumPy or SciPy function of the same meaning, where the name differs
 SAME = {
-    "remainder": np.remainder, "reciprocal": lambda x: 1 / x, "rsqrt": lambda x: 1 / np.sqrt(x),
-    "sigmoid": scipy.special.expit, "erf": scipy.special.erf, "erfc": scipy.special.erfc,
-    "erfinv": scipy.special.erfinv, "round": np.round, "select": np.where, "fmod": np.fmod,
-    "population_count": lambda x: np.bitwise_count(x.view(f"u{x.itemsize}")), "max": np.max, "min": np.min, "abs": np.abs, "sum": np.sum, "prod": np.prod,
+    "remainder": np.remainder,
+    "reciprocal": lambda x: 1 / x,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "sigmoid": scipy.special.expit,
+    "erf": scipy.special.erf,
+    "erfc": scipy.special.erfc,
+    "erfinv": scipy.special.erfinv,
+    "round": np.round,
+    "select": np.where,
+    "fmod": np.fmod,
+    "population_count": lambda x: np.bitwise_count(x.view(f"u{x.itemsize}")),
+    "max": np.max,
+    "min": np.min,
+    "abs": np.abs,
+    "sum": np.sum,
+    "prod": np.prod,
     "stop_gradient": np.array,
 }
-NO_NUMPY = {"quotient", "bitcast", "convert", "count_leading_zeros", "threefry2x32", "bitwise_left_shift",
-            "bitwise_right_shift"}
+NO_NUMPY = {
+    "quotient",
+    "bitcast",
+    "convert",
+    "count_leading_zeros",
+    "threefry2x32",
+    "bitwise_left_shift",
+    "bitwise_right_shift",
+}
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in generated.OPS if issubclass(REGISTRY[n], (Elementwise, Reduction)) and n not in NO_NUMPY])
+    "name", [n for n in generated.OPS if issubclass(REGISTRY[n], (Elementwise, Reduction)) and n not in NO_NUMPY]
+)
 def test_meaning_is_that_of_numpy(name):
     op = REGISTRY[name]
     function = SAME.get(name) or getattr(np, name)
@@ -122,8 +148,13 @@ def test_meaning_is_that_of_numpy(name):
             else:
                 with np.errstate(all="ignore"):
                     expected = function(*operands)
-            np.testing.assert_allclose(found.astype(np.float64), np.asarray(expected, np.float64), rtol=1e-12,
-                                       atol=1e-14, err_msg=label(op, (operands, attrs), dtype))
+            np.testing.assert_allclose(
+                found.astype(np.float64),
+                np.asarray(expected, np.float64),
+                rtol=1e-12,
+                atol=1e-14,
+                err_msg=label(op, (operands, attrs), dtype),
+            )
 
 
 def traced(op, dtype):
@@ -155,11 +186,15 @@ def test_mlir_opt_reads_every_op(modules, tmp_path):
     dialect, dump = tmp_path / "px.irdl.mlir", tmp_path / "dump.mlir"
     dialect.write_text(file_text())
     with context():
-        dump.write_text("\n// -----\n".join(
-            m.operation.get_asm(print_generic_op_form=True, enable_debug_info=False) for m in modules.values()))
+        dump.write_text(
+            "\n// -----\n".join(
+                m.operation.get_asm(print_generic_op_form=True, enable_debug_info=False) for m in modules.values()
+            )
+        )
     tool = Path(ir.__file__).parent / "bin" / "mlir-opt"
-    done = subprocess.run([tool, f"--irdl-file={dialect}", "--split-input-file", dump], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        [tool, f"--irdl-file={dialect}", "--split-input-file", dump], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[:2000]
     assert done.stdout.count("module {") == len(modules)
 
@@ -185,7 +220,8 @@ def test_px_verify_refuses_a_wrong_operand(name, modules):
             user.operands[0] = other
             kinds = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value)
             function.attributes["function_type"] = ir.TypeAttr.get(
-                ir.FunctionType.get([*kinds.inputs, other.type], kinds.results))
+                ir.FunctionType.get([*kinds.inputs, other.type], kinds.results)
+            )
             del function.attributes["arg_attrs"]
         with pytest.raises(CompileError, match=f"cannot be {wrong.name}"):
             px_verify(module)
@@ -199,14 +235,20 @@ DYNAMIC = [n for n in generated.OPS if n not in STATIC_SIZES and REGISTRY[n].ope
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_named_sizes_compile_once_for_all_sizes(name):
     op = REGISTRY[name]
-    dtype = next((d for d in (dtypes.float32, dtypes.uint32, dtypes.bool_) if d in generated.allowed_dtypes(op)),
-                 generated.allowed_dtypes(op)[0])
-    samples = [s for s in op.samples(dtype) if any(n > 1 for x in s[0] for n in x.shape) and all(
-        n for x in s[0] for n in x.shape)]
+    dtype = next(
+        (d for d in (dtypes.float32, dtypes.uint32, dtypes.bool_) if d in generated.allowed_dtypes(op)),
+        generated.allowed_dtypes(op)[0],
+    )
+    samples = [
+        s
+        for s in op.samples(dtype)
+        if any(n > 1 for x in s[0] for n in x.shape) and all(n for x in s[0] for n in x.shape)
+    ]
     samples = [max(samples, key=lambda s: sum(x.ndim for x in s[0]))] if samples else []
     for operands, attrs in samples:
-        specs = [Aval(tuple(Dim.named(f"n{s}") if s > 1 else s for s in x.shape), dtypes.dtype_of(x.dtype))
-                 for x in operands]
+        specs = [
+            Aval(tuple(Dim.named(f"n{s}") if s > 1 else s for s in x.shape), dtypes.dtype_of(x.dtype)) for x in operands
+        ]
         compiled = px.jit(generated.program(op, [(operands, attrs)]), **generated.QUICK).compile([specs])
         for change in (lambda n: n, lambda n: n + 3, lambda n: 2 * n - 1):
             sample = generated.resized(op, (operands, attrs), change)
@@ -214,17 +256,28 @@ def test_named_sizes_compile_once_for_all_sizes(name):
             found = [np.asarray(t) for t in compiled([sample[0]])[0]]
             scales = generated.magnitude(op, sample, expected)
             for actual, array, scale in zip(found, expected, scales, strict=True):
-                generated.assert_same(generated.plain_zeros(op, actual), generated.plain_zeros(op, array),
-                                      generated.ulps(op, dtypes.dtype_of(array.dtype)), label(op, sample, dtype), scale)
+                generated.assert_same(
+                    generated.plain_zeros(op, actual),
+                    generated.plain_zeros(op, array),
+                    generated.ulps(op, dtypes.dtype_of(array.dtype)),
+                    label(op, sample, dtype),
+                    scale,
+                )
 
 
 SHAPED = {
-    "reshape": lambda x: px.reshape(x, (x.shape[1], -1)), "broadcast": lambda x: px.broadcast_to(x, (2, *x.shape)),
-    "slice": lambda x: x[1:, ::2], "full": lambda x: px.full(x.shape, 2.0) + x,
-    "iota": lambda x: px.iota(x.shape, dtype=px.float32) + x, "pad": lambda x: px.pad(x, 0, [(1, 2, 1), (0, -1, 0)]),
-    "dim_size": lambda x: x * REGISTRY["dim_size"](size=x.shape[0]).astype(px.float32), "dynamic_slice": lambda x: px.dynamic_slice(x, [1, 0], (1, x.shape[1])),
-    "mean": lambda x: px.mean(x, axis=0), "softmax": lambda x: px.softmax(x),
-    "concat": lambda x: px.concat([x, x], axis=1), "matmul": lambda x: x @ px.transpose(x),
+    "reshape": lambda x: px.reshape(x, (x.shape[1], -1)),
+    "broadcast": lambda x: px.broadcast_to(x, (2, *x.shape)),
+    "slice": lambda x: x[1:, ::2],
+    "full": lambda x: px.full(x.shape, 2.0) + x,
+    "iota": lambda x: px.iota(x.shape, dtype=px.float32) + x,
+    "pad": lambda x: px.pad(x, 0, [(1, 2, 1), (0, -1, 0)]),
+    "dim_size": lambda x: x * REGISTRY["dim_size"](size=x.shape[0]).astype(px.float32),
+    "dynamic_slice": lambda x: px.dynamic_slice(x, [1, 0], (1, x.shape[1])),
+    "mean": lambda x: px.mean(x, axis=0),
+    "softmax": lambda x: px.softmax(x),
+    "concat": lambda x: px.concat([x, x], axis=1),
+    "matmul": lambda x: x @ px.transpose(x),
 }
 
 

@@ -34,17 +34,20 @@ def subsets(count):
 @pytest.mark.parametrize("name", OPS)
 def test_every_op(name):
     op = REGISTRY[name]
-    dtype = next(d for d in (dtypes.float32, dtypes.int32, dtypes.uint32, dtypes.bool_)
-                 if d in generated.allowed_dtypes(op))
+    dtype = next(
+        d for d in (dtypes.float32, dtypes.int32, dtypes.uint32, dtypes.bool_) if d in generated.allowed_dtypes(op)
+    )
     samples = [s for s in op.samples(dtype) if s[0]]
     if name == "convert":
         samples = [s for s in samples if s[1]["dtype"] in (dtypes.int32, dtypes.float64)]
-    samples = samples[1::max(1, len(samples) // MOST)][:MOST]
+    samples = samples[1 :: max(1, len(samples) // MOST)][:MOST]
     rows, plans = [], []
     for operands, attrs in samples:
         for flags in subsets(len(operands)):
-            stacked = [np.stack([other(x, k) for k in range(SIZE)]) if flag else x
-                       for x, flag in zip(operands, flags, strict=True)]
+            stacked = [
+                np.stack([other(x, k) for k in range(SIZE)]) if flag else x
+                for x, flag in zip(operands, flags, strict=True)
+            ]
             rows.append(stacked)
             plans.append((flags, attrs))
 
@@ -52,7 +55,8 @@ def test_every_op(name):
         found = []
         for operands, (flags, attrs) in zip(rows, plans, strict=True):
             result = px.vmap(lambda *x, attrs=attrs: emit(op, x, attrs), in_axes=[0 if f else None for f in flags])(
-                *operands)
+                *operands
+            )
             found.append(result if isinstance(result, tuple) else (result,))
         return found
 
@@ -66,9 +70,12 @@ def test_every_op(name):
             scale = np.stack([s[0] for s in scales]) if scales and scales[0] and scales[0][0] is not None else None
             wanted = np.stack(arrays)
             generated.assert_same(
-                generated.plain_zeros(op, np.asarray(result)), generated.plain_zeros(op, wanted),
+                generated.plain_zeros(op, np.asarray(result)),
+                generated.plain_zeros(op, wanted),
                 generated.ulps(op, dtypes.dtype_of(wanted.dtype)),
-                f"{name} {[x.shape for x in operands]} batched {flags} {attrs}", scale)
+                f"{name} {[x.shape for x in operands]} batched {flags} {attrs}",
+                scale,
+            )
 
 
 X = np.random.default_rng(1).normal(size=(4, 3))
@@ -81,10 +88,14 @@ def loop(function, *args, axes=None):
     axes = axes or [0] * len(args)
     size = next(a.shape[x] for a, x in zip(args, axes, strict=True) if x is not None)
     evaluated = px.jit(function, compiler="evaluator", backend="numpy")
-    rows = [evaluated(*[a if x is None else np.take(a, k, axis=x) for a, x in zip(args, axes, strict=True)])
-            for k in range(size)]
-    return [np.stack([np.asarray(v) for v in column]) for column in zip(*[
-        r if isinstance(r, (tuple, list)) else (r,) for r in rows], strict=True)]
+    rows = [
+        evaluated(*[a if x is None else np.take(a, k, axis=x) for a, x in zip(args, axes, strict=True)])
+        for k in range(size)
+    ]
+    return [
+        np.stack([np.asarray(v) for v in column])
+        for column in zip(*[r if isinstance(r, (tuple, list)) else (r,) for r in rows], strict=True)
+    ]
 
 
 def agree(function, *args, axes=None, compiler="mlir"):
@@ -104,16 +115,44 @@ CONTROL = {
     "fori, batched bound": (lambda x, n: px.fori_loop(0, n, lambda i, c: c * 2 + i, x), (X, N), None),
     "fori, batched start": (lambda x, n: px.fori_loop(n, 4, lambda i, c: c * 2 + i, x), (X, N), None),
     "fori, shared carry": (lambda x, y: px.fori_loop(0, 2, lambda i, c: c + x, y), (X, Y[0]), (0, None)),
-    "fori, carry batched late": (lambda x: px.fori_loop(0, 3, lambda i, c: (c[1], c[0] + x), (px.zeros((3,), dtype=px.float64), px.zeros((3,), dtype=px.float64))), (X,), None),
+    "fori, carry batched late": (
+        lambda x: px.fori_loop(
+            0, 3, lambda i, c: (c[1], c[0] + x), (px.zeros((3,), dtype=px.float64), px.zeros((3,), dtype=px.float64))
+        ),
+        (X,),
+        None,
+    ),
     "while, batched": (lambda x: px.while_loop(lambda c: px.sum(c) < 9, lambda c: px.abs(c) * 2 + 0.1, x), (X,), None),
-    "while, several": (lambda x, n: px.while_loop(lambda c: c[1] > 0, lambda c: (c[0] * 2, c[1] - 1), (x, n)), (X, N), None),
-    "while, shared condition": (lambda x: px.while_loop(lambda c: c[1] < 3, lambda c: (c[0] * x, c[1] + 1), (x, px.asarray(0)))[0], (X,), None),
+    "while, several": (
+        lambda x, n: px.while_loop(lambda c: c[1] > 0, lambda c: (c[0] * 2, c[1] - 1), (x, n)),
+        (X, N),
+        None,
+    ),
+    "while, shared condition": (
+        lambda x: px.while_loop(lambda c: c[1] < 3, lambda c: (c[0] * x, c[1] + 1), (x, px.asarray(0)))[0],
+        (X,),
+        None,
+    ),
     "while, never": (lambda x: px.while_loop(lambda c: px.sum(c) > 1e9, lambda c: c * 2, x), (X,), None),
     "scan": (lambda x: px.scan(lambda c, v: (c + v, c * v), px.asarray(np.float64(1)), x), (X,), None),
     "scan, shared xs": (lambda c, x: px.scan(lambda c, v: (c * v, c + v), c, x), (X[:, 0], Y[0]), (0, None)),
-    "scan, reverse": (lambda x: px.scan(lambda c, v: (c + v, c * v), px.asarray(np.float64(1)), x, reverse=True), (X,), None),
-    "nested loops": (lambda x, n: px.fori_loop(0, n, lambda i, c: px.while_loop(lambda d: px.sum(px.abs(d)) < 5, lambda d: d * 3 + 1, c), x), (X, N), None),
-    "cond in scan": (lambda x: px.scan(lambda c, v: (px.cond(v > 0, lambda: c + v, lambda: c), c), px.asarray(np.float64(0)), x), (X,), None),
+    "scan, reverse": (
+        lambda x: px.scan(lambda c, v: (c + v, c * v), px.asarray(np.float64(1)), x, reverse=True),
+        (X,),
+        None,
+    ),
+    "nested loops": (
+        lambda x, n: px.fori_loop(
+            0, n, lambda i, c: px.while_loop(lambda d: px.sum(px.abs(d)) < 5, lambda d: d * 3 + 1, c), x
+        ),
+        (X, N),
+        None,
+    ),
+    "cond in scan": (
+        lambda x: px.scan(lambda c, v: (px.cond(v > 0, lambda: c + v, lambda: c), c), px.asarray(np.float64(0)), x),
+        (X,),
+        None,
+    ),
     "dynamic slice": (lambda x, n: px.dynamic_slice(x, [n], (2,)), (X, N), None),
     "take": (lambda x, n: px.take(x, n % 3), (X, N), None),
     "update": (lambda x, n: x.at[n % 3].set(9.0), (X, N), None),
@@ -167,8 +206,11 @@ def loss(x, y):
 
 def test_vmap_of_grad():
     agree(px.grad(loss, argnums=(0, 1)), X, Y)
-    agree(px.grad(lambda x, y: px.sum(px.while_loop(lambda c: px.sum(px.abs(c)) < 9, lambda c: c * 2 * y + 1, x))), X,
-          np.abs(Y) + 0.5)
+    agree(
+        px.grad(lambda x, y: px.sum(px.while_loop(lambda c: px.sum(px.abs(c)) < 9, lambda c: c * 2 * y + 1, x))),
+        X,
+        np.abs(Y) + 0.5,
+    )
 
 
 def test_grad_of_vmap():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from phalanx.dialects.aval import Aval
 from programs.generator import Generator, Scope, Statement, shadow
+
+from phalanx.dialects.aval import Aval
 
 
 def _block(g: Generator, scope: Scope, depth: int, parameters: dict[str, Aval], rounded: bool) -> Scope:
