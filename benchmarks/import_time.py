@@ -44,11 +44,9 @@ def seconds(code: str) -> float:
 
 def foreign_modules() -> list[str]:
     """Modules of FOREIGN that `import phalanx` loads and a bare interpreter with NumPy does not."""
-    code = f"import numpy, sys; before = set(sys.modules); import phalanx; print([m for m in {FOREIGN} " \
-           "if m in sys.modules and m not in before])"
-    found: list[str] = eval(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                                           check=True).stdout)
-    return found
+    code = "import numpy, sys; before = set(sys.modules); import phalanx; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return sorted(set(FOREIGN) & set(done.stdout.split()))
 
 
 def main() -> int:
@@ -58,11 +56,11 @@ def main() -> int:
     arguments = parser.parse_args()
     for code in CASES.values():  # files into the page cache, bytecode written
         seconds(code)
-    medians = {}
+    measured: dict[str, list[float]] = {name: [] for name in CASES}
     for _ in range(arguments.runs):
         for name, code in CASES.items():
-            medians.setdefault(name, []).append(seconds(code))
-    found = {name: statistics.median(times) for name, times in medians.items()}
+            measured[name].append(seconds(code))
+    found = {name: statistics.median(times) for name, times in measured.items()}
     base = found["import numpy"]
     for name, value in found.items():
         print(f"{name:36} {value * 1e3:7.0f} ms   {value / base:5.2f} x import numpy")

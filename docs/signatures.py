@@ -48,8 +48,7 @@ def written(signature: inspect.Signature, *, annotate: Callable[[str], str] | No
 
 
 def _parameter(parameter: inspect.Parameter, annotate: Callable[[str], str] | None) -> str:
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
-    text = stars + parameter.name
+    text = str(parameter.replace(annotation=inspect.Parameter.empty, default=inspect.Parameter.empty))
     has_default = parameter.default is not inspect.Parameter.empty
     if annotate is None:
         return f"{text}={default_text(parameter.default)}" if has_default else text

@@ -22,6 +22,7 @@ _HEAD = '''\
 # Written by `make docs` from the op definitions and `phalanx/__init__.py`; edit docs/stubs.py or the definitions.
 import builtins
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType

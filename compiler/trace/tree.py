@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import optree
-
 from phalanx.dialects.errors import ArgumentError
 
 NAMESPACE = "phalanx"
@@ -19,6 +17,8 @@ def flatten(tree: Any, who: str = "arguments") -> tuple[list[Any], TreeSpec]:
 
     Raises ArgumentError for a container that holds itself.
     """
+    import optree  # here and below: 10 ms that importing Phalanx need not pay
+
     try:
         return optree.tree_flatten(tree, namespace=NAMESPACE)
     except RecursionError:
@@ -28,6 +28,8 @@ def flatten(tree: Any, who: str = "arguments") -> tuple[list[Any], TreeSpec]:
 
 def unflatten(structure: TreeSpec, leaves: Sequence[Any]) -> Any:
     """The tree with other leaves."""
+    import optree
+
     return optree.tree_unflatten(structure, leaves)
 
 
@@ -42,6 +44,8 @@ def names(structure: TreeSpec, root: str = "") -> list[str]:
 
 def map_leaves(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """`function` on every leaf, structure kept."""
+    import optree
+
     return optree.tree_map(function, tree, *rest, namespace=NAMESPACE)
 
 
@@ -75,6 +79,8 @@ def register_dataclass(cls: type[Any] | None = None, /, *, static: Sequence[str]
 
         def unpack(kept: tuple[Any, ...], children: Sequence[Any]) -> Any:
             return cls(**dict(zip(dynamic, children, strict=True)), **dict(zip(static, kept, strict=True)))
+
+        import optree
 
         optree.register_pytree_node(cls, pack, unpack, namespace=NAMESPACE)  # type: ignore[arg-type]
         return cls
