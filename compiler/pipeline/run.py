@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from mlir import ir
@@ -34,7 +35,9 @@ class Step:
 
 # Steps of the process's context: a C++ pass prepares its patterns once, which is most of its time on small modules.
 _steps: dict[tuple[object, str], Step] = {}
+_managers: dict[tuple[object, str], PassManager] = {}
 atexit.register(_steps.clear)  # before the context they belong to
+atexit.register(_managers.clear)
 
 
 def resolve(text: str) -> list[Step]:
@@ -101,21 +104,55 @@ def _refused(item: Item, message: str) -> CompileError:
     return CompileError(f"pipeline: {item}: {'; '.join(lines) or 'an option was refused'}")
 
 
-def run(module: ir.Module, text: str, *, instruments: Sequence[Instrument] = (), reproducer: bool = True) -> None:
+def run(module: ir.Module, text: str, *, instruments: Sequence[Instrument] = (), reproducer: bool = True,
+        thorough: bool = True) -> None:
     """Run a textual pipeline on a module, in place; the context of the module is entered if need be.
 
+    Without `thorough` and instruments, C++ passes that follow each other run as one and the module is verified where
+    Python and C++ meet and at the end; a failure is found again, pass by pass, on a copy.
     Raises CompileError at the user's line; with `reproducer` its last line is a command that shows the
     failure again from a file holding the module as it was.
     """
     with module.context:
         steps = resolve(text)
-        before = module.operation.clone() if reproducer and steps else None
+        before = module.operation.clone() if (reproducer or not thorough) and steps else None
         try:
-            run_steps(module, steps, instruments)
+            if thorough or instruments or before is None:
+                run_steps(module, steps, instruments)
+            else:
+                _run_quickly(module, steps, before)
         except CompileError as error:
-            if before is not None and error.reproduce is None:
+            if reproducer and before is not None and error.reproduce is None:
                 error.reproduce = _write_reproducer(before, text)
             raise
+
+
+def _run_quickly(module: ir.Module, steps: Sequence[Step], before: ir.Operation) -> None:
+    """Run steps with as little else as is safe: what C++ passes and the caller get is verified."""
+    try:
+        for python, group in groupby(steps, key=lambda step: step.python):
+            if python:
+                for step in group:
+                    step.apply(module)
+                verify(module, "after Python passes")
+            else:
+                _joined([step.text for step in group]).run(module.operation)
+        verify(module, "at the end of a stage")
+    except Exception as error:
+        again = ir.Module.parse(before.get_asm(enable_debug_info=True, print_generic_op_form=True))
+        run_steps(again, steps)  # says which pass it was, and verifies around each
+        raise CompileError(f"pipeline: {type(error).__name__}: {error}") from error
+
+
+def _joined(texts: Sequence[str]) -> PassManager:
+    """C++ passes as one pipeline that verifies nothing in between."""
+    joined = ",".join(texts)
+    key = (ir.Context.current, joined)
+    manager = _managers.get(key)
+    if manager is None:
+        manager = _managers[key] = PassManager.parse(f"builtin.module({joined})")
+        manager.enable_verifier(False)
+    return manager
 
 
 def run_steps(module: ir.Module, steps: Sequence[Step], instruments: Sequence[Instrument] = ()) -> None:

@@ -81,7 +81,6 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True) ->
         Stage("llvm", (
             (f"px-expand-math{{fma={_word(fma)}}}", "our own vectorisable functions instead of libm calls"),
             *llvm_pipeline(openmp=threads),
-            ("px-signed-offsets", "reversed views start at their last element, upstream promises LLVM they do not"),
             ("px-locations", "debug info and profiles need a line for everything"),
         ), only=("llvm", "builtin", "omp") if threads else ("llvm", "builtin")),
     )
@@ -147,7 +146,7 @@ def run_stages(
         stage = stages[position]
         dumps = [Dump(folder, prefix=f"{position}-{stage.name}_", level=level)] if folder else []
         try:
-            runner.run(module, stage.text, instruments=[*watchers, *dumps])
+            runner.run(module, stage.text, instruments=[*watchers, *dumps], thorough=bool(config.get("debug")))
             check_contract(module, stage)
         except CompileError as error:
             error.message = f"{stage.name} stage: {error.message}"
