@@ -7,6 +7,7 @@ import re
 import shlex
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -186,9 +187,18 @@ def _run_python(module: ir.Module, step: Step) -> None:
     except PhalanxError:
         raise
     except Exception as error:
-        raise CompileError(f"{step.name}: internal error, {type(error).__name__}: {error}",
-                           hint="this is a mistake in the pass; please report it") from error
+        said = str(error).strip().splitlines() or [""]  # the bindings put whole tracebacks into errors of callbacks
+        raise CompileError(f"{step.name}: internal error, {type(error).__name__}: {said[-1]}",
+                           hint=f"this is a mistake in the pass, {_where(step.name, error)}") from error
     verify(module, f"after {step.name}")
+
+
+def _where(name: str, error: Exception) -> str:
+    """The line of the pass's own file that raised, as far as the traceback knows."""
+    info = registry.find(name)
+    file = str(info.file) if info else ""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f"{file}:{lines[-1]}" if lines else file
 
 
 def verify(module: ir.Module, when: str) -> None:
