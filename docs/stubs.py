@@ -33,6 +33,8 @@ import numpy as np
 from phalanx import compiler as compiler
 from phalanx import dialects as dialects
 from phalanx import runtime as runtime
+from phalanx import testing as testing
+from phalanx.compiler import bench as bench
 from phalanx.compiler.aot.public import Exported
 from phalanx.compiler.config import Settings
 from phalanx.compiler.execution import Compiled
