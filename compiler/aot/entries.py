@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import re
@@ -43,7 +44,7 @@ class Captured:
         """A tensor embedded where its size says."""
         return cls(name, dtype, shape, data, "rodata" if len(data) <= SMALL else "section")
 
-    @property
+    @functools.cached_property
     def symbol(self) -> str:
         """Equal bytes are stored once, whichever function they belong to."""
         return f"px_data_{hashlib.sha256(self.data).hexdigest()[:24]}"
@@ -173,7 +174,7 @@ def locate(signature: Signature, name: str) -> tuple[int, int, int] | None:
                     return position, 1, 0
                 terms = dict(size.terms)
                 offset = terms.pop((), 0)
-                if found is None and list(terms) == [(name,)]:
+                if found is None and list(terms) == [(name,)] and terms[(name,)] > 0:
                     found = position, terms[(name,)], offset
             position += 1
     return found

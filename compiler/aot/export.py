@@ -176,7 +176,7 @@ def _write(library: _Library, folder: Path, kinds: Sequence[str]) -> Exported:
     stages = [to_clusters(entry) for entry in library.entries] if kinds != ["h"] else []
     for kind in (k for k in kinds if k in _STAGES):
         with context():
-            contents[kind] = "\n".join(str(found[kind]) for found in stages).encode()
+            contents[kind] = "\n// -----\n\n".join(str(found[kind]) for found in stages).encode()
     if {"so", "a", "o", "llvm", "asm"} & set(kinds):
         triple, cpu = library.baseline
         clusters = [found["clusters"] for found in stages]

@@ -27,7 +27,7 @@ LIBM = frozenset(name + suffix for suffix in ("", "f") for name in (
     "expm1", "floor", "fma", "fmod", "ldexp", "log", "log10", "log1p", "log2", "nearbyint", "pow", "rint", "round",
     "roundeven", "sin", "sinh", "sqrt", "tan", "tanh", "trunc"))
 
-_FLAGS = ("-z", "noexecstack", "--as-needed", "--build-id=sha1")
+_FLAGS = ("-z", "defs", "-z", "noexecstack", "--as-needed", "--build-id=sha1")
 _HINT = ("three ways out: install lld or binutils; pip install ziglang; or export an object with emit=(\"o\", \"h\") and "
          "link it yourself")
 
@@ -44,7 +44,7 @@ class Linker:
         """Make a shared library; raises CompileError with the linker's message."""
         options = ["-soname", soname, *_FLAGS]
         if self.compiler:
-            options = ["-nostdlib", *(f"-Wl,{option}" for option in ("-soname," + soname, "-z,noexecstack", *_FLAGS[2:]))]
+            options = ["-nostdlib", "-Wl," + ",".join(options)]
         command = [*self.command, "-shared", *options, "-o", str(output), *map(str, files)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

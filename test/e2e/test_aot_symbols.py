@@ -13,8 +13,8 @@ from phalanx.dialects import dtypes
 from phalanx.dialects.opdef import REGISTRY, Op
 from phalanx.runtime.object_file import read_symbols
 
-#: what calls need to copy, fill and find scratch memory; everything else is ours
-EXPECTED = {"free", "malloc", "memcpy", "memset", "memmove", "fmod", "fmodf"}
+#: what calls need to copy, fill and find scratch memory, remainders, and erfinv where there is no such instruction
+EXPECTED = {"free", "malloc", "memcpy", "memset", "memmove", "fmod", "fmodf", "fma", "fmaf"}
 
 #: dtypes for which processors lack instructions, so that LLVM likes to call helpers; the newer level has more
 DTYPES = {"x86-64-v2": (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64, dtypes.int64),
