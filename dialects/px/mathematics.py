@@ -114,6 +114,13 @@ class hypot(FloatFunction):
 # Powers.
 
 
+def _float_power(xp: Any, base: Any, exponent: Any) -> Any:
+    """C99's pow. A whole array of exponents: for a single 0.5 NumPy takes the square root, NaN at -inf."""
+    whole = base if base.ndim else xp.reshape(base, (1,))
+    result = xp.pow(whole, xp.add(exponent, xp.zeros_like(whole)))
+    return result if base.ndim else xp.reshape(result, exponent.shape)
+
+
 def _integer_power(xp: Any, lhs: Any, rhs: Any) -> Any:
     """Integer powers; a negative exponent gives what integer division would: 0, except for 1 and -1."""
     zero, one = xp.zeros_like(lhs), xp.ones_like(lhs)
@@ -138,7 +145,7 @@ class power(Elementwise):
     exponent: Operand[Number]
     domain = (0.5, 3.0)
     eval = lambda xp, base, exponent: (
-        xp.pow(base, exponent) if xp.dtype_of(base).is_float else _integer_power(xp, base, exponent))
+        _float_power(xp, base, exponent) if xp.dtype_of(base).is_float else _integer_power(xp, base, exponent))
     scalar = scalar_code.power
 
     @staticmethod
