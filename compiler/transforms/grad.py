@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from mlir import ir
 
@@ -17,15 +16,14 @@ from phalanx.compiler.trace import control
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.compiler.trace.tracing import Scope, Trace
 from phalanx.compiler.transforms import replay
+from phalanx.compiler.transforms.cotangents import Cotangents, accumulate, cotangent_of, unbroadcast, zeros
+from phalanx.compiler.transforms.trips import constant_index, difference, trip_count
 from phalanx.dialects import dtypes
 from phalanx.dialects.analysis import is_tensor, op_of
-from phalanx.dialects.aval import Aval
-from phalanx.dialects.dims import Dim, Size
+from phalanx.dialects.dims import Size
 from phalanx.dialects.errors import TraceError
 from phalanx.dialects.opdef import NotDifferentiable, lookup, zero_gradient
 from phalanx.dialects.registration import attributes_of
-
-Cotangents = dict[ir.Value, Tracer]
 
 
 def differentiate(trace: Trace, function: Callable[[list[Tracer]], list[Tracer]], primals: Sequence[Tracer],
@@ -39,6 +37,7 @@ def differentiate(trace: Trace, function: Callable[[list[Tracer]], list[Tracer]]
     roots = [trace.emit(lookup("convert"), [p], {"dtype": p.dtype}) for p in primals]
     results = trace.splice(block, roots, outputs)
     reverse = Reverse(trace, moved, [r.value for r in roots if r.dtype.is_inexact])
+
     def pullback(cotangents: Sequence[Tracer | None]) -> list[Tracer]:
         seeds: Cotangents = {}
         for result, cotangent in zip(results, cotangents, strict=True):
@@ -48,39 +47,6 @@ def differentiate(trace: Trace, function: Callable[[list[Tracer]], list[Tracer]]
         return [cotangent_of(trace, seeds, r.value) for r in roots]
 
     return results, pullback
-
-
-def zeros(trace: Trace, aval: Aval) -> Tracer:
-    """The zero cotangent of an aval."""
-    made: Tracer = lookup("full")(aval.shape, 0, dtype=aval.dtype)
-    return made
-
-
-def cotangent_of(trace: Trace, cotangents: Cotangents, value: ir.Value) -> Tracer:
-    """The cotangent of a value, zero when nothing flowed to it."""
-    known = cotangents.get(value)
-    return zeros(trace, trace.avals[value]) if known is None else known
-
-
-def accumulate(cotangents: Cotangents, value: ir.Value, more: Tracer) -> None:
-    """Add to the cotangent of a value."""
-    known = cotangents.get(value)
-    cotangents[value] = more if known is None else known + more
-
-
-def unbroadcast(cotangent: Tracer, aval: Aval) -> Tracer:
-    """Sum a cotangent over the axes along which the operand was broadcast."""
-    if cotangent.shape == aval.shape:
-        return cotangent
-    extra = cotangent.ndim - aval.ndim
-    axes = [*range(extra), *[extra + i for i, s in enumerate(aval.shape)
-                             if _is_one(s) and not _is_one(cotangent.shape[extra + i])]]
-    summed = lookup("sum")(cotangent, axis=tuple(axes), dtype=cotangent.dtype) if axes else cotangent
-    return summed if summed.shape == aval.shape else lookup("reshape")(summed, aval.shape)
-
-
-def _is_one(size: Size) -> bool:
-    return isinstance(size, int) and size == 1
 
 
 def _latest(trace: Trace, value: ir.Value) -> ir.Value:
@@ -254,7 +220,7 @@ class Reverse:
                 inner.detach_from_parent()
                 trace.scope.insertion.insert(inner)
             position = control.tensor_of_index(trace, block.arguments[0], dtypes.int64)
-            start = _constant_index(operation.operands[0])
+            start = constant_index(operation.operands[0])
             if start:
                 position = position - start
             carries = [trace.tracer_of(block.arguments[n + 1]) for n in needed]
@@ -391,14 +357,14 @@ class _LoopPlan:
         sums = [cotangent_of(trace, cotangents, s) for s in self.sources]
         zero, one = (control.index_of(trace, n, "grad") for n in (0, 1))
         index_type = ir.IndexType.get()
-        count, last = (_difference(trace, upper, n) for n in (lower, one))
+        count, last = (difference(trace, upper, n) for n in (lower, one))
         carries = [*starts, *sums]
         kinds = [trace.type_of(c.aval) for c in carries]
         made = trace.operation("scf.for", kinds, [zero, count, one, *[c.value for c in carries]], regions=1)
         block = made.regions[0].blocks.append(index_type, *kinds, arg_locs=[made.location] * (len(kinds) + 1))
         placeholders: list[ir.Operation] = []
         with trace.inside(block):
-            step = _difference(trace, last, block.arguments[0])
+            step = difference(trace, last, block.arguments[0])
             if recompute is None:
                 avals = [trace.avals[i] for i in self.inits]
                 stand_ins = [zeros(trace, a) for a in avals]
@@ -429,7 +395,7 @@ class _LoopPlan:
                 accumulate(cotangents, self.inits[n], cotangent)
 
         def position() -> Tracer:
-            offset = _difference(trace, _difference(trace, last, block.arguments[0]), lower)
+            offset = difference(trace, difference(trace, last, block.arguments[0]), lower)
             return control.tensor_of_index(trace, offset, dtypes.int64)
 
         return [(p, position) if flag else None for p, flag in zip(placeholders, alive, strict=True)]
@@ -465,47 +431,3 @@ def _marked(trace: Trace, block: ir.Block, roots: Sequence[ir.Value]) -> set[ir.
         if any(v in active for v in inputs):
             active.update(r for r in operation.results if is_tensor(r) and trace.avals[r].dtype.is_inexact)
     return active
-
-
-def _constant_index(value: ir.Value) -> int | None:
-    owner = value.owner
-    if isinstance(owner, ir.Block) or owner.operation.name != "arith.constant":
-        return None
-    return int(ir.IntegerAttr(owner.operation.attributes["value"]).value)
-
-
-def _difference(trace: Trace, left: ir.Value, right: ir.Value) -> ir.Value:
-    """`left - right` of two indices, folded where both are known, so that trip counts stay known."""
-    a, b = _constant_index(left), _constant_index(right)
-    if a is not None and b is not None:
-        return control.index_of(trace, a - b, "grad")
-    if b == 0:
-        return left
-    return trace.operation("arith.subi", [ir.IndexType.get()], [left, right]).result
-
-
-def trip_count(operation: ir.Operation, trace: Trace) -> Size | None:
-    """How often a counted loop runs, when its bounds are constants or a named size; else None."""
-    lower, upper = (_size_of(o) for o in list(operation.operands)[:2])
-    if lower is None or upper is None:
-        return None
-    if isinstance(lower, int) and isinstance(upper, int):
-        return max(upper - lower, 0)
-    return upper if isinstance(lower, int) and lower == 0 else None
-
-
-def _size_of(value: ir.Value) -> Size | None:
-    """A bound as a size: an index constant, or an index read from `px.dim_size`."""
-    constant = _constant_index(value)
-    if constant is not None:
-        return constant
-    while not isinstance(value.owner, ir.Block):
-        owner = value.owner.operation
-        if owner.name in ("arith.index_cast", "tensor.extract", "px.convert"):
-            value = owner.operands[0]
-        elif owner.name == "px.dim_size":
-            size: Any = attributes_of(lookup("dim_size"), owner)["size"]
-            return size if isinstance(size, (int, Dim)) else None
-        else:
-            return None
-    return None
