@@ -63,6 +63,8 @@ class Entry:
     doc: str
     #: shapes and element sizes of every tensor with named sizes, intermediates included
     tensors: tuple[tuple[tuple[Size, ...], int], ...]
+    #: pairs of sizes of which the first must be at least the second
+    requirements: tuple[tuple[Size, Size], ...] = ()
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -133,7 +135,8 @@ def _entry(traced: Any, name: str | None, structure: Any, doc: str) -> Entry:
     _check_inferable(signature)
     return Entry(chosen, traced.module, signature, tuple(_captured(i, t) for i, t in enumerate(traced.hidden)),
                  _plain(structure, len(inputs)) if structure is not None else {"leaves": list(range(len(inputs)))},
-                 _plain(traced.out_tree, len(outputs)), doc.strip().split("\n\n")[0], tensors_of(traced.module))
+                 _plain(traced.out_tree, len(outputs)), doc.strip().split("\n\n")[0], tensors_of(traced.module),
+                 tuple(dict.fromkeys((r.larger, r.smaller) for r in traced.requirements)))
 
 
 def _arguments(names: Sequence[str], avals: Sequence[Aval]) -> tuple[Argument, ...]:

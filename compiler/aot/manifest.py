@@ -12,7 +12,8 @@ from phalanx.compiler.aot.status import TEXTS
 from phalanx.compiler.aot.wrappers import SUFFIXES
 from phalanx.compiler.targets.isa import Isa, level_features
 from phalanx.compiler.versions import installed, version
-from phalanx.dialects.dims import Dim
+from phalanx.dialects import dims
+from phalanx.dialects.dims import Dim, Size
 from phalanx.runtime.signature import Argument
 
 FORMAT = "phalanx-library"
@@ -87,4 +88,10 @@ def constraints(entry: Entry) -> list[str]:
         for size in shape:
             if isinstance(size, Dim) and any(c < 0 for _, c in size.terms):
                 found.append(f"{size} >= 0")
+    found += [f"{larger} >= {smaller}" for larger, smaller in entry.requirements]
     return list(dict.fromkeys(found))
+
+
+def requirements_of(texts: Sequence[str]) -> tuple[tuple[Size, Size], ...]:
+    """What `constraints` wrote, as pairs of sizes."""
+    return tuple((dims.parse(larger), dims.parse(smaller)) for larger, _, smaller in (t.partition(">=") for t in texts))

@@ -24,6 +24,7 @@ from phalanx.compiler.aot.entries import Captured, Entry, tensors_of
 from phalanx.compiler.aot.export import make_entries, write_entries
 from phalanx.compiler.aot.levels import default_targets, requirement, targets_of
 from phalanx.compiler.aot.linker import find_linker, write_bytes
+from phalanx.compiler.aot.manifest import requirements_of
 from phalanx.compiler.aot.public import Exported
 from phalanx.compiler.aot.recorded import record
 from phalanx.compiler.context import context
@@ -197,7 +198,7 @@ def read_entries(package: Package) -> list[Entry]:
         function, module = known[name], _module(package, reader["module"].text())
         captured = tuple(_captured(package, c) for c in reader["captured"])
         entries.append(Entry(name, module, function.signature, captured, function.arguments, function.result,
-                             function.doc, tensors_of(module)))
+                             function.doc, tensors_of(module), requirements_of(function.constraints)))
     return entries
 
 

@@ -143,6 +143,9 @@ def _check(entry: Entry) -> str:
             if not value.isdecimal() and value not in code.names.values():
                 negative.append(code.pure(f"icmp slt i64 {value}, 0"))
         code.nbytes(shape, itemsize)
+    for larger, smaller in entry.requirements:
+        least = code.size(smaller)
+        code.invalid.append(code.pure(f"icmp slt i64 {code.size(larger)}, {least}"))
     status = f"{Status.OK:d}"
     for flags, failure in ((code.invalid, Status.CONSTRAINT), (negative, Status.NEGATIVE), (code.overflow, Status.OVERFLOW)):
         flag = code.any_of(flags)

@@ -180,6 +180,16 @@ def test_sizes_are_computed_and_checked_by_the_library(tmp_path):
     assert dims.parse(text).evaluate({"n": 7}) == 3
 
 
+def test_what_ops_rely_on_is_checked(tmp_path):
+    made = px.export(lambda x: x[3], tmp_path / "fourth.so", "f32[n]", name="fourth", target="host")
+    assert made.manifest["functions"][0]["constraints"] == ["n >= 0", "n >= 4"]
+    library = ctypes.CDLL(str(made.files["so"]))
+    x, result = np.arange(6, dtype=np.float32), np.zeros((), np.float32)
+    assert call(library, "fourth", [x, result], 6) == 0
+    assert result == 3
+    assert call(library, "fourth", [x, result], 3) == Status.CONSTRAINT
+
+
 @pytest.mark.parametrize("dtype", ["bool", "i8", "u16", "f16", "bf16", "f64", "i64"])
 def test_every_kind_of_element(tmp_path, dtype):
     made = px.export(lambda x: px.where(x == x, x, x), tmp_path / "same.so", f"{dtype}[n]", name="same", target="x86-64-v2")
