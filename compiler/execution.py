@@ -13,6 +13,7 @@ from phalanx.compiler import config
 from phalanx.compiler.boundary import for_user
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import tree
+from phalanx.compiler.trace.locations import user_location_text
 from phalanx.dialects.aval import Aval, aval_of
 from phalanx.dialects.errors import ArgumentError, DeviceError, PhalanxError, TraceError
 from phalanx.dialects.requirements import check_all
@@ -124,8 +125,10 @@ class Compiled:
             check_all(self.traced.requirements, sizes)
             outputs = [a if a.is_static else a.bind(sizes) for a in outputs]
         results = self.runner(backend, storages)
-        for index in self.donated:
-            tensors[index].mark_donated(self.signature.inputs[index].name, self.traced.name)
+        if self.donated:
+            location = user_location_text()
+            for index in self.donated:
+                tensors[index].mark_donated(self.signature.inputs[index].name, self.traced.name, location)
         found = [Tensor(s, a, backend) for s, a in zip(results, outputs, strict=True)]
         return tree.unflatten(self.traced.out_tree, found)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -18,9 +17,11 @@ from phalanx.compiler.isolation import Announcer, attempt
 from phalanx.compiler.pipeline.instruments import Instrument
 from phalanx.compiler.pipeline.stages import Stage, cpu_stages, extended, run_stages
 from phalanx.compiler.producer import producer
+from phalanx.compiler.recent import Recent
 from phalanx.compiler.targets.base import Artifact
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
 from phalanx.compiler.targets.isa import runs_here
+from phalanx.compiler.trace.locations import user_location_text
 from phalanx.dialects.errors import ArtifactError, CompileError, DeviceError
 from phalanx.runtime import jit, threads
 from phalanx.runtime.backends import Backend
@@ -31,8 +32,7 @@ from phalanx.runtime.signature import Signature
 
 # Loaded code, and which result it writes over which donated argument, by structure: the IR without locations plus
 # every option that changes code.
-_loaded: dict[tuple[Any, ...], tuple[Any, dict[int, int]]] = {}
-_lock = threading.Lock()
+_loaded: Recent[tuple[Any, dict[int, int]]] = Recent(1024)
 
 
 def structure_digest(module: ir.Module) -> str:
@@ -102,8 +102,7 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
     digest = structure_digest(module)
     key = (digest, config.compile_key())
     own_passes = bool(config.get("passes"))  # no cache can tell when their source changes
-    with _lock:
-        known = None if own_passes else _loaded.get(key)
+    known = None if own_passes else _loaded.get(key)
     if known is not None:
         seconds["cache hit"] = 0.0
     elif not own_passes:
@@ -130,8 +129,7 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
     if stored is not None:
         pairs = tuple(number for pair in overwritten.items() for number in pair)
         stored.put(cache.Entry(label, {"ir": digest, **surroundings()}, artifact.object, pairs))
-    with _lock:
-        return _loaded.setdefault(key, (code, overwritten))
+    return _loaded.put(key, (code, overwritten))
 
 
 def _finish(lowered: ir.Module, target: CpuTarget, signature: Signature, seconds: dict[str, float],
@@ -164,8 +162,7 @@ def _load_from_disk(digest: str, key: tuple[Any, ...], seconds: dict[str, float]
         stored.drop(name)
         return None
     seconds["disk cache"] = now() - start
-    with _lock:
-        return _loaded.setdefault(key, (code, _pairs(entry.overwrites)))
+    return _loaded.put(key, (code, _pairs(entry.overwrites)))
 
 
 def _main(module: ir.Module) -> ir.Operation:
@@ -242,7 +239,8 @@ class NativeRunner:
     def _run(self, backend: Backend, storages: list[Any]) -> Sequence[Any]:
         signature = self.executable.signature
         if backend.name == "cpu":
-            return self.executable(storages)
+            location = user_location_text() if self.executable.donated else None
+            return self.executable(storages, location=location)
         if backend.name == "null":
             sizes = signature.bind(storages)
             return [backend.allocate(s, o.dtype)

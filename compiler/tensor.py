@@ -24,6 +24,18 @@ from phalanx.runtime.device import Device, parse_device
 Array = np.ndarray[Any, Any]
 
 
+def array_namespace(api_version: str | None) -> ModuleType:
+    """Phalanx, as the namespace of tensors and tracers.
+
+    Raises ArgumentError for a version of the standard it does not know.
+    """
+    package = sys.modules[__name__.partition(".")[0]]
+    if api_version is not None and api_version not in package.__array_api_versions__:
+        raise ArgumentError(f"__array_namespace__: no array API version {api_version!r}",
+                            hint=f"there are {', '.join(package.__array_api_versions__)}")
+    return package
+
+
 class Tensor:
     """An immutable tensor. Make one with `px.asarray`; read it with `.numpy()`.
 
@@ -247,10 +259,11 @@ class Tensor:
         self._give_up("it was deallocated")
         return True
 
-    def mark_donated(self, argument: str, function: str) -> None:
+    def mark_donated(self, argument: str, function: str, location: str | None = None) -> None:
         """Say that a call took the memory as `argument`; on backends that keep it, the tensor is gone all the same."""
         if not self.is_deleted:
-            self._leave(f"argument '{argument}' of '{function}' was donated")
+            where = f" at {location}" if location else ""
+            self._leave(f"argument '{argument}' of '{function}' was donated{where}")
 
     def _give_up(self, reason: str) -> None:
         self.backend.deallocate(self.storage)
@@ -277,11 +290,7 @@ class Tensor:
 
     def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
         """The module whose functions take this tensor (array API standard): phalanx."""
-        package = sys.modules[__name__.partition(".")[0]]
-        if api_version is not None and api_version not in package.__array_api_versions__:
-            raise ArgumentError(f"__array_namespace__: no array API version {api_version!r}",
-                                hint=f"there are {', '.join(package.__array_api_versions__)}")
-        return package
+        return array_namespace(api_version)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (np.array(self._view()), self.backend.name)

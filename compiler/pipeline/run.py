@@ -139,10 +139,12 @@ def _run_quickly(module: ir.Module, steps: Sequence[Step], before: ir.Operation)
             else:
                 _joined([step.text for step in group]).run(module.operation)
         verify(module, "at the end of a stage")
-    except Exception as error:
-        again = ir.Module.parse(before.get_asm(enable_debug_info=True, print_generic_op_form=True))
-        run_steps(again, steps)  # says which pass it was, and verifies around each
-        raise CompileError(f"pipeline: {type(error).__name__}: {error}") from error
+        return
+    except Exception as error:  # noqa: BLE001 - whatever a pass of the user's raises is found again below
+        problem = error
+    again = ir.Module.parse(before.get_asm(enable_debug_info=True, print_generic_op_form=True))
+    run_steps(again, steps)  # says which pass it was, and verifies around each
+    raise CompileError(f"pipeline: {type(problem).__name__}: {problem}") from problem
 
 
 def _joined(texts: Sequence[str]) -> PassManager:

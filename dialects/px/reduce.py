@@ -288,8 +288,6 @@ class _ExtremeIndex(Reduction):
     dtype: Attr[DType] = dtypes.DEFAULT_INT
     empty_ok = False
     vjp = not_differentiable("an index is not a smooth function of the elements")
-    #: the relation by which a new element replaces the best so far
-    better = "gt"
 
     @classmethod
     def prepare(cls, x: Any, /, axis: Any = None, *, keepdims: bool = False,
@@ -305,33 +303,41 @@ class _ExtremeIndex(Reduction):
         return attrs["dtype"]
 
     @classmethod
-    def combine(cls, s: Any, best: tuple[Any, Any], found: tuple[Any, Any]) -> list[Any]:
-        """The better of two (value, index) pairs; NaN is best, and of equals the earlier one stays."""
-        replaces = s.compare(cls.better, found[0], best[0], s.dtype)
-        if s.dtype.is_float:
-            first_nan = s.arith("andi", s.is_nan(found[0]), s.cmpf("ord", best[0], best[0]))
-            replaces = s.arith("ori", replaces, first_nan)
-        return [s.select(replaces, new, old) for new, old in zip(found, best, strict=True)]
-
-    @classmethod
     def lower(cls, b: Any, operands: Sequence[Any], results: Sequence[Aval], attrs: dict[str, Any]) -> Any:
+        """The extreme, then the first position that holds it: two passes a vectoriser takes, unlike one over pairs."""
         (source,) = operands
         x, axes, dtype = source.aval, attrs["axes"], attrs["dtype"]
         kept = [a for a in range(x.ndim) if a not in axes]
-        index = Aval(tuple(x.shape[a] for a in kept), dtype)
-        value = index.with_dtype(x.dtype)
-        scope = ScalarScope(b.scalars, x.dtype, dtype, attrs)
+        shape = tuple(x.shape[a] for a in kept)
+        held = dtypes.float32 if x.dtype.is_float and x.dtype.bits == 16 else x.dtype
+        counted = _position_dtype(tuple(x.shape[a] for a in axes), dtype)
+        value, index = Aval(shape, held), Aval(shape, counted)
+        scope = ScalarScope(b.scalars, held, held, attrs)
+        everywhere = range(x.ndim)
+
+        def better(element: Any, best: Any) -> Any:
+            return cls.combine(scope, best, b.scalars.convert(element, x.dtype, held))
+
+        (extreme,) = b.generic([(source, everywhere)], [value], better, loops=x.ndim, reductions=axes,
+                               output_maps=[kept], inits=[b.fill(value, cls.init(held))])
         strides = [b.size(dims.product(tuple(x.shape[a] for a in axes if a > axis))) for axis in axes]
 
-        def body(element: Any, best: Any, position: Any) -> Any:
+        def first(element: Any, best: Any, position: Any) -> Any:
             here = b.scalars.index_constant(0)
             for axis, stride in zip(axes, strides, strict=True):
                 step = b.scalars.arith("muli", b.scalars.loop_index(axis), stride)
                 here = b.scalars.arith("addi", here, step)
-            return cls.combine(scope, (best, position), (element, b.scalars.index_to(here, dtype)))
+            element = b.scalars.convert(element, x.dtype, held)
+            hit = scope.compare("eq", element, best, held)
+            if held.is_float:  # the extreme is NaN exactly when an element is
+                hit = scope.arith("ori", hit, scope.is_nan(element))
+            none = b.scalars.constant(_highest(counted), counted)
+            return b.scalars.arith("minsi", position, scope.select(hit, b.scalars.index_to(here, counted), none))
 
-        found = b.generic([(source, range(x.ndim))], [value, index], body, loops=x.ndim, reductions=axes,
-                          output_maps=[kept, kept], inits=[b.fill(value, cls.init(x.dtype)), b.fill(index, 0)])[1]
+        (found,) = b.generic([(source, everywhere), (extreme, kept)], [index], first, loops=x.ndim, reductions=axes,
+                             output_maps=[kept], inits=[b.fill(index, _highest(counted))])
+        if counted is not dtype:
+            found = b.elementwise([found], index.with_dtype(dtype), lambda v: b.scalars.convert(v, counted, dtype))
         return b.reshape(found, results[0]) if attrs["keepdims"] else found
 
     @classmethod
@@ -339,6 +345,13 @@ class _ExtremeIndex(Reduction):
         plain = [(arrays, {**attrs, "dtype": dtypes.int32}) for arrays, attrs in super().samples(dtype)]
         values = sample_values(dtype, (3, 4), cls.domain, 1)
         return [*plain, ([values], {"axes": (1,), "keepdims": False, "dtype": dtypes.int64})]
+
+
+def _position_dtype(sizes: tuple[Any, ...], dtype: DType) -> DType:
+    """The type positions are compared in: 32 bits where that is known, or asked, to be enough."""
+    count = dims.product(sizes)
+    small = count < 2**31 if isinstance(count, int) else dtype.bits <= 32
+    return dtypes.int32 if small else dtypes.int64
 
 
 def _index_of(name: str) -> Any:
@@ -368,6 +381,7 @@ class argmax(_ExtremeIndex):
     x: Operand[AnyType]
     eval = _index_of("argmax")
     init = _lowest
+    combine = lambda s, running, value: _extreme_of_kind(s, "max", "ori", running, value)
 
 
 @op(method=True)
@@ -383,7 +397,7 @@ class argmin(_ExtremeIndex):
     x: Operand[AnyType]
     eval = _index_of("argmin")
     init = _highest
-    better = "lt"
+    combine = lambda s, running, value: _extreme_of_kind(s, "min", "andi", running, value)
 
 
 @composite

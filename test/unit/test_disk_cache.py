@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
     place = tmp_path / "objects"
     monkeypatch.setenv("PHALANX_CACHE_DIR", str(place))
-    monkeypatch.setattr(native, "_loaded", {})
+    monkeypatch.setattr(native, "_loaded", native.Recent(8))
     cache.forget_folders()
     yield place
     cache.forget_folders()
