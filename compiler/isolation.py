@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -51,12 +52,58 @@ def attempt(work: Callable[[Announcer], object]) -> None:
         if not os.WIFSIGNALED(status):
             return
         output.seek(0)
-        lines = output.read().decode(errors="replace").splitlines()
+        said = output.read().decode(errors="replace").splitlines()
+    raise _ended(status, said)
+
+
+def guarded(work: Callable[[Announcer], int]) -> int:
+    """The exit code of `work`, run in a forked child whose output is passed on.
+
+    Raises CompileError when a signal ended the child, with the step that ran and LLVM's last words.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child == 0:
+            _run_guarded(work, output.fileno(), errors.fileno())
+        _, status = os.waitpid(child, 0)
+        output.seek(0)
+        errors.seek(0)
+        said = errors.read().decode(errors="replace").splitlines()
+        words = [line for line in said if not line.startswith(_MARK)]
+        if not os.WIFSIGNALED(status):
+            sys.stdout.write(output.read().decode(errors="replace"))
+            sys.stdout.flush()
+            sys.stderr.write("".join(f"{line}\n" for line in words))
+            return os.waitstatus_to_exitcode(status)
+    raise _ended(status, said)
+
+
+def _ended(status: int, said: list[str]) -> CompileError:
+    """The error for a child that a signal ended, from all it wrote."""
     name = signal.Signals(os.WTERMSIG(status)).name
-    running = next((line.removeprefix(_MARK) for line in reversed(lines) if line.startswith(_MARK)), "compiling")
-    words = [line for line in lines if not line.startswith(_MARK)]
-    raise CompileError(f"{running}: ended the process by {name}", note=shorten("\n".join(words)) or None,
-                       hint="this is a mistake in the compiler; PHALANX_DUMP_IR=folder shows the IR before that pass")
+    running = next((line.removeprefix(_MARK) for line in reversed(said) if line.startswith(_MARK)), "reading")
+    words = [line for line in said if line and not line.startswith((_MARK, "PLEASE submit", "Stack dump", " #", "#"))]
+    return CompileError(f"{running}: ended the process by {name}", note=shorten("\n".join(words)) or None,
+                        hint="this is a mistake in the compiler; PHALANX_DUMP_IR=folder shows the IR before that pass")
+
+
+def _run_guarded(work: Callable[[Announcer], int], output: int, errors: int) -> None:
+    """Never returns: the child ends here, without the parent's exit handlers."""
+    code = 1
+    faulthandler.disable()
+    os.dup2(output, 1)
+    os.dup2(errors, 2)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    try:
+        code = work(Announcer())
+    except BaseException:  # noqa: BLE001 - whatever it is, the parent shows it
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _run_child(work: Callable[[Announcer], object], output: int) -> None:

@@ -14,18 +14,27 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from phalanx.compiler import versions
+from phalanx.compiler.inspect.target import load_module
+from phalanx.compiler.isolation import Announcer, guarded
 from phalanx.compiler.pipeline import diagnostics, expectations, registry
+from phalanx.dialects import irdl_emit
 from phalanx.dialects.errors import CompileError, PhalanxError
 
 SEPARATOR = "// -----"
 
 HELP = """usage: phalanx-opt [options] [file]      (no file or - reads standard input)
 
+  example: phalanx-opt model.mlir --stage=px --px-cse --mlir-print-ir-after-all
+
   --<pass>[=<options>]       run a pass; several run in the order given
   --pass-pipeline=<text>     run a pipeline, e.g. 'builtin.module(px-cse,func.func(canonicalize))'
   --stage=<name>             run all passes of a stage of the CPU compile and check its contract
+  --trace=<file:function>    the px module of a Python function is the input; --arg=x=f32[8,64] says what
+                             its arguments look like
+  --load=<file or module>    import passes of your own first
   --split-input-file         treat the parts between '// -----' lines one by one
   --verify-diagnostics       succeed when the errors are those of the 'expected-error {{...}}' comments
   --allow-unregistered-dialect
@@ -34,6 +43,7 @@ HELP = """usage: phalanx-opt [options] [file]      (no file or - reads standard 
   --mlir-print-ir-after-all  print the module after every pass, on standard error
   --timing                   print time and operation counts per pass, on standard error
   --show-passes              list the passes written in Python, with their options
+  --show-dialect             print the px dialect as IRDL, which `mlir-opt --irdl-file` reads
   -o <file>                  write there instead of standard output
   --version, --help
 """
@@ -56,6 +66,9 @@ class Arguments:
     file: str = "-"
     output: str = "-"
     work: list[tuple[str, str]] = field(default_factory=list)
+    trace: str = ""
+    specs: list[str] = field(default_factory=list)
+    load: list[str] = field(default_factory=list)
     split: bool = False
     verify_diagnostics: bool = False
     allow_unregistered: bool = False
@@ -85,6 +98,14 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
             if not equals:
                 raise CompileError(f"phalanx-opt: {name} needs a value", hint=f"write {name}=...")
             found.work.append(("pipeline" if name == "--pass-pipeline" else "stage", value))
+        elif name in ("--trace", "--arg", "--load"):
+            if not equals and not rest:
+                raise CompileError(f"phalanx-opt: {name} needs a value", hint=f"write {name}=...")
+            value = value if equals else rest.pop(0)
+            if name == "--trace":
+                found.trace = value
+            else:
+                (found.specs if name == "--arg" else found.load).append(value)
         elif word.startswith("--"):
             found.work.append(("pipeline", f"{name[2:]}{{{value}}}" if value else name[2:]))
         else:
@@ -93,6 +114,10 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
     if len(files) > 1:
         raise CompileError(f"phalanx-opt: one file at a time, got {' '.join(files)}")
     found.file = files[0] if files else "-"
+    if found.trace and (files or found.split or found.verify_diagnostics):
+        raise CompileError("phalanx-opt: --trace makes the input, there is no file to read or split")
+    if found.specs and not found.trace:
+        raise CompileError("phalanx-opt: --arg goes with --trace=FILE:FUNCTION")
     return found
 
 
@@ -124,7 +149,19 @@ def chunks(text: str, split: bool) -> list[str]:
     return [*parts, "".join(current)]
 
 
-def process(text: str, arguments: Arguments) -> str:
+def traced(arguments: Arguments) -> str:
+    """The px module of a Python function, as text with locations."""
+    from phalanx.compiler.context import context
+    from phalanx.compiler.inspect.target import load, specs
+
+    function = load(arguments.trace)
+    found = function.trace(**specs(function, arguments.specs))
+    with context():
+        text: str = found.module.operation.get_asm(enable_debug_info=True)
+    return text
+
+
+def process(text: str, arguments: Arguments, announcer: Announcer) -> str:
     """Parse, run, print one module in a context of its own; raises CompileError."""
     from mlir import ir  # the tool answers --help and finds mistakes of the command line without MLIR
 
@@ -134,7 +171,9 @@ def process(text: str, arguments: Arguments) -> str:
     from phalanx.compiler.pipeline.run import run
 
     recorder, printer = Recorder(), Printer(sys.stderr, debug_info=arguments.debug_info)
-    instruments = [i for i, on in ((recorder, arguments.timing), (printer, arguments.print_after_all)) if on]
+    watchers: list[tuple[Any, bool]] = [
+        (announcer, True), (recorder, arguments.timing), (printer, arguments.print_after_all)]
+    instruments = [instrument for instrument, wanted in watchers if wanted]
     with new_context(allow_unregistered=arguments.allow_unregistered):
         try:
             module = ir.Module.parse(text)
@@ -174,9 +213,25 @@ def run_tool(words: Sequence[str]) -> int:
     if "--show-passes" in words:
         print(show_passes())
         return 0
+    if "--show-dialect" in words:
+        print(irdl_emit.file_text(), end="")
+        return 0
     try:
         arguments = parse_arguments(words)
-        text = read_input(arguments.file)
+        text = "" if arguments.trace else read_input(arguments.file)
+        return guarded(lambda announcer: run_passes(text, arguments, announcer))
+    except PhalanxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def run_passes(text: str, arguments: Arguments, announcer: Announcer) -> int:
+    """Everything that needs MLIR; its assertions may end the process, so it is called in a child."""
+    try:
+        for place in arguments.load:
+            load_module(place)
+        if arguments.trace:
+            text = traced(arguments)
     except PhalanxError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -187,8 +242,10 @@ def run_tool(words: Sequence[str]) -> int:
     for chunk in chunks(text, arguments.split):
         errors: list[PhalanxError] = []
         try:
-            printed.append(process(chunk, arguments))
+            printed.append(process(chunk, arguments, announcer))
         except PhalanxError as error:
+            if versions.foreign(text) and error.note is None:
+                error.note = versions.foreign(text)
             if error.location and error.location.startswith("-:"):  # MLIR's name for text it was handed
                 error.location = arguments.file + error.location[1:]
             errors.append(error)

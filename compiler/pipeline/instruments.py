@@ -139,7 +139,7 @@ class Printer:
 
     def after(self, name: str, module: ir.Module, seconds: float) -> None:
         text = module.operation.get_asm(enable_debug_info=self.debug_info, large_elements_limit=64)
-        print(f"// -----// IR after {name} //----- //\n{text}", file=self.stream)
+        print(f"// -----// IR Dump After {name} ({name}) //----- //\n{text}", file=self.stream)
 
 
 def count_operations(module: ir.Module) -> int:

@@ -5,6 +5,11 @@
 
 The pass `px-cse` stands in `px_cse.py`, `px-form-clusters` in `form_clusters.py`: the name with underscores,
 with or without the `px_`. Keyword-only parameters are options: `px-form-clusters{fuse=false}`.
+
+Other packages add passes by entry points, or `phalanx-opt --load=FILE_OR_MODULE` imports them:
+
+    [project.entry-points."phalanx.passes"]
+    my-pass = "my_package.passes"
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
@@ -28,6 +34,7 @@ from phalanx.compiler import passes
 from phalanx.dialects.errors import CompileError
 
 Run = TypeVar("Run", bound=Callable[..., Any])
+ENTRY_POINTS = "phalanx.passes"
 _TYPES: dict[str, type] = {"int": int, "bool": bool, "str": str, "float": float}
 
 
@@ -80,6 +87,25 @@ def _module_names(name: str) -> list[str]:
     return [stem, stem.removeprefix("px_")]
 
 
+@functools.cache
+def _offered() -> dict[str, importlib.metadata.EntryPoint]:
+    """Passes of installed packages: entry points of the group `phalanx.passes`, by the name of the pass."""
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def _import_offered(name: str) -> None:
+    """Import the module an entry point names; raises CompileError when that fails or registers no such pass."""
+    entry = _offered()[name]
+    try:
+        entry.load()
+    except Exception as error:
+        raise CompileError(f"pass {name}: its package cannot be imported: {type(error).__name__}: {error}",
+                           hint=f"the entry point is {entry.value}") from error
+    if name not in _registered:
+        raise CompileError(f"pass {name}: importing {entry.value} registers no pass of that name",
+                           hint=f'write @pass_("{name}", "what it does")')
+
+
 def find(name: str) -> PassInfo | None:
     """The Python pass of that name, its file imported if need be; None when there is none."""
     if name not in _registered:
@@ -87,13 +113,18 @@ def find(name: str) -> PassInfo | None:
             if stem.isidentifier() and importlib.util.find_spec(f"{passes.__name__}.{stem}"):
                 importlib.import_module(f"{passes.__name__}.{stem}")
                 break
+        else:
+            if name in _offered():
+                _import_offered(name)
     return _registered.get(name)
 
 
 def all_passes() -> dict[str, PassInfo]:
-    """Every Python pass, by name."""
+    """Every Python pass, by name: ours, and those of installed packages."""
     for module in pkgutil.iter_modules(passes.__path__):
         importlib.import_module(f"{passes.__name__}.{module.name}")
+    for name in _offered():
+        find(name)
     return dict(sorted(_registered.items()))
 
 
