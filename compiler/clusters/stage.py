@@ -25,6 +25,16 @@ from phalanx.compiler.clusters.sizes import row_major
 from phalanx.dialects.errors import CompileError
 
 
+@dataclass(frozen=True)
+class PlannedBuffer:
+    """A temporary in the arena: its bytes, and the first and last step of the driver that touches it."""
+
+    offset: int
+    nbytes: int
+    first: int
+    last: int
+
+
 @dataclass
 class ClusterReport:
     """What the stage did: sizes of the plan, counts, and why ops were or were not fused."""
@@ -37,6 +47,7 @@ class ClusterReport:
     copies: int = 0
     arena_bytes: int | None = None  # None: known only at run time
     live_bytes: int = 0  # most bytes of static temporaries alive at one time
+    buffers: list[PlannedBuffer] = field(default_factory=list)  # those of static size
 
 
 _collected: ContextVar[list[ClusterReport] | None] = ContextVar("collected cluster reports", default=None)
@@ -234,6 +245,11 @@ class _Stage:
             self.report.remarks.append(Remark("a copy of the whole value is made here", str(location), missed=True))
         self.report.arena_bytes = None if plan.slots else plan.static_bytes
         self.report.live_bytes = memory.most_alive()
+        self.report.buffers = [
+            PlannedBuffer(offset, buffer.nbytes, buffer.first, buffer.last)
+            for buffer, offset in plan.offsets.items()
+            if isinstance(buffer.nbytes, int) and buffer.first is not None and buffer.last is not None
+        ]
 
 
 def _byte_array(pointer: Any, count: Any) -> Any:
