@@ -31,6 +31,8 @@ from phalanx.runtime.manifest import FunctionEntry, Manifest, WeightsFile
 
 _OVERFLOW, _OVERLAP, _MEMORY, _CONSTRAINT, _CPU = 2, 4, 5, 8, -100
 ZIP_START = b"PK\x03\x04"
+# Libraries up to this size run from a copy: a mapped file that somebody overwrites takes the process with it.
+_COPIED_BYTES = 64 << 20
 _SYSTEMS = {"linux": "linux", "darwin": "macos"}
 
 
@@ -295,7 +297,12 @@ def open_library(path: Path) -> Library:
             return _from_package(path, file)
         with _mapped(file, path) as data:
             found = check(data, str(path))
-        return Library(path, found, file.fileno(), _weights_beside(path, found.weights))
+            copy = data[:] if len(data) <= _COPIED_BYTES else b""
+        weights = _weights_beside(path, found.weights)
+        if not copy:
+            return Library(path, found, file.fileno(), weights)
+        with _anonymous_file(copy, path.name) as descriptor:
+            return Library(path, found, descriptor, weights)
 
 
 def describe(path: Path) -> Manifest:
@@ -342,20 +349,20 @@ def _from_package(path: Path, file: IO[bytes]) -> Library:
         if found.weights is not None:
             weights = _aligned(opened.member(WEIGHTS))
             _check_weights(weights, found.weights, f"{path}, {WEIGHTS}")
-    with _anonymous_file(data) as descriptor:
+    with _anonymous_file(data, path.name) as descriptor:
         return Library(path, found, descriptor, weights)
 
 
 @contextlib.contextmanager
-def _anonymous_file(data: bytes) -> Iterator[int]:
+def _anonymous_file(data: bytes, name: str) -> Iterator[int]:
     """A descriptor of a file that holds `data` and has no name any more."""
     if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("phalanx", os.MFD_CLOEXEC)
+        descriptor = os.memfd_create(name, os.MFD_CLOEXEC)  # the name is what profilers show
     else:
         import tempfile  # not needed on Linux, and slow to import
 
-        descriptor, name = tempfile.mkstemp(suffix=".so")
-        os.unlink(name)
+        descriptor, place = tempfile.mkstemp(suffix=".so")
+        os.unlink(place)
     try:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(data)
