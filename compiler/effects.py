@@ -19,7 +19,8 @@ from phalanx.dialects.kinds import emit
 from phalanx.dialects.opdef import lookup
 from phalanx.runtime.signature import Argument
 
-_hooks: contextvars.ContextVar[Mapping[str, Callable[..., Any]]] = contextvars.ContextVar("phalanx_hooks", default=MappingProxyType({}))
+_Hooks = Mapping[str, Callable[..., Any]]
+_hooks: contextvars.ContextVar[_Hooks] = contextvars.ContextVar("phalanx_hooks", default=MappingProxyType({}))
 
 
 @dataclass(frozen=True)
