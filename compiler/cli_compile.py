@@ -32,8 +32,8 @@ def compile_command(
     if name and len(names) > 1:
         raise ArgumentError("compile: --name is for one function, and several are given")
     specs = _specs(arg or [])
-    module = _load(source)
-    functions = [(name or n, _attribute(module, source, n), specs) for n in names]
+    module = load_source(source)
+    functions = [(name or n, function_of(module, source, n), specs) for n in names]
     from phalanx.compiler.aot.export import export  # the compiler, with MLIR
 
     print(export(functions, Path(output or f"{functions[0][0]}.so"), specs=(), keyword_specs={}, target=target or None,
@@ -51,7 +51,7 @@ def _specs(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _load(source: str) -> Any:
+def load_source(source: str) -> Any:
     """The module a file or a dotted name stands for."""
     path = Path(source)
     if path.suffix != ".py" and not path.exists():
@@ -72,7 +72,7 @@ def _load(source: str) -> Any:
     return module
 
 
-def _attribute(module: Any, source: str, name: str) -> Any:
+def function_of(module: Any, source: str, name: str) -> Any:
     value = module
     for part in name.split("."):
         if not hasattr(value, part):
