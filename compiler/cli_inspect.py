@@ -85,3 +85,28 @@ def write(text: str, output: str) -> None:
         Path(output).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ArgumentError(f"cannot write {output}: {error.strerror}") from None
+
+
+def bisect(
+    target: Target,
+    inputs: Annotated[str, typer.Option(help="Arguments by name from an .npz file; random numbers without.")] = "",
+    arg: Arguments = None,
+    rtol: Annotated[float, typer.Option(help="How far a result may be off, relative to the largest.")] = 1e-4,
+) -> None:
+    """Find the pass that changes the result: run after each, compare with the evaluator. Exit code 1 when there is one.
+
+    Example: phalanx bisect model.py:predict --inputs x.npz
+    """
+    from phalanx.compiler.bench import arrays_for
+    from phalanx.compiler.inspect.bisect import bisect as find_pass
+    from phalanx.compiler.inspect.target import load, named_inputs, specs
+
+    function = load(target)
+    if inputs:
+        arrays = named_inputs(function, inputs)
+    else:
+        arrays = arrays_for(function.signature_of(**specs(function, arg or [])).avals)
+    verdict = find_pass(function, *arrays, rtol=rtol)
+    print(verdict)
+    if verdict.culprit:
+        raise typer.Exit(1)
