@@ -138,7 +138,7 @@ class Gemm:
             block_columns, block_rows = self.lanes, max(block_rows, NARROW_ROWS)
         self.vectors = block_columns // self.lanes
         self.width = block_columns
-        self.block_rows = balanced(rows, block_rows)
+        self.block_rows = block_rows
         self.tile_rows = self._tile(rows, self.block_rows, ROW_BLOCK)
         self.tile_columns = self._tile(columns, self.width, COLUMN_BLOCK)
         whole = PANEL_BYTES // (self.width * element_bytes(product.element))
@@ -260,23 +260,24 @@ class Gemm:
 
         if whole != 0:
             self.writer.loop(0, whole, block, rows_at)
-        if isinstance(rows, int):
-            if rows % block:
-                self._micro(rows % block, self.writer.add(row, whole), whole, offset, start, length)
-            return
-        self._row_remainder(row, whole, self.writer.sub(rows, whole), offset, start, length)
+        left = self.writer.sub(rows, whole)
+        if left != 0:
+            self._row_remainder(row, whole, left, offset, start, length)
 
     def _row_remainder(self, row: Index, at: Index, left: Index, offset: Index, start: Index, length: Index) -> None:
-        """Rows left over at run time, as blocks of 8, 4, 2, 1."""
+        """Rows left over, as blocks of 8, 4, 2, 1: a few kernels then serve products of all sizes."""
         size = 1
         while size * 2 < self.block_rows:
             size *= 2
         while size:
-            bit = self.writer.pure(
-                f"arith.andi {self.writer.index(left)}, {self.writer.index(size)} : index", [str(left)], "x"
-            )
-            wanted = self.writer.compare("ne", bit, 0)
-            self.writer.conditional(wanted, partial(self._micro, size, self.writer.add(row, at), at, offset, start, length))
+            micro = partial(self._micro, size, self.writer.add(row, at), at, offset, start, length)
+            if isinstance(left, int):
+                bit: Index = left & size
+                if bit:
+                    micro()
+            else:
+                bit = self.writer.pure(f"arith.andi {left}, {self.writer.index(size)} : index", [left], "x")
+                self.writer.conditional(self.writer.compare("ne", bit, 0), micro)
             at = self.writer.add(at, bit)
             size //= 2
 
@@ -297,7 +298,7 @@ class Gemm:
         right = self.product.right
         name = self.shared.pack(self.product.element, kind, vectors=self.vectors, lanes=self.lanes)
         steps = right.coefficients[self.product.columns], right.coefficients[self.product.depth]
-        values = [right.view.pointer, self._right(column, start), *steps, self.panel.pointer, width, length]
+        values = [right.view.pointer, self._right(column, start), *steps, self.panel.pointer, self.width, width, length]
         call(self.writer, name, self.product.element, PACK, values)
 
     def _right(self, column: Index, depth: Index) -> Index:

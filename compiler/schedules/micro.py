@@ -40,7 +40,7 @@ class Shared:
         kinds: `rows` and `part` have the columns next to each other, `part` takes a width below the panel's; `turned`
         has the depths next to each other; `any` takes all strides.
         """
-        name = f"px_pack_{kind}_{element}_{vectors}x{lanes}"
+        name = f"px_pack_{kind}_{element}_" + (f"{vectors}x{lanes}" if kind in ("rows", "part") else f"{lanes}")
         if name not in self.texts:
             self.texts[name] = _Function(name, element, lanes, PACK).text(
                 lambda function: function.pack(kind, vectors)
@@ -51,8 +51,8 @@ class Shared:
 MULTIPLY = ("left", "at", "row_step", "step", "panel", "tile", "place", "tile_step", "length")
 """Left operand, where it starts, its two strides; panel; tile, the place in it and its row length; depth."""
 
-PACK = ("right", "at", "column_step", "step", "panel", "width", "length")
-"""Right operand, where it starts, its strides along columns and depth; panel; columns and depth to copy."""
+PACK = ("right", "at", "column_step", "step", "panel", "panel_width", "width", "length")
+"""Right operand, where it starts, its strides along columns and depth; panel, its row length; columns and depth."""
 
 _POINTERS = frozenset({"left", "right", "panel", "tile"})
 
@@ -140,9 +140,9 @@ class _Function:
         if kind in ("rows", "part"):
             self._pack_rows(vectors, masked=kind == "part")
         elif kind == "turned":
-            self._pack_turned(vectors)
+            self._pack_turned()
         else:
-            self._pack_scalars(0, vectors * self.lanes)
+            self._pack_scalars(0)
 
     def _pack_rows(self, vectors: int, *, masked: bool) -> None:
         writer = self.writer
@@ -176,7 +176,7 @@ class _Function:
         last = self.writer.sub("%width", 1)
         return self.writer.add("%at", self.writer.mul(self.writer.min(column, last), "%column_step"))
 
-    def _pack_turned(self, vectors: int) -> None:
+    def _pack_turned(self) -> None:
         """Squares of vectors are turned in registers, the rest of the depth is copied element by element."""
         writer, lanes = self.writer, self.lanes
         whole = writer.floor_to("%length", lanes)
@@ -186,14 +186,14 @@ class _Function:
             for lane in range(lanes):
                 rows.append(self.get("right", writer.add(self._column(writer.add(first, lane)), depth)))
             for lane, value in enumerate(self._turned(rows)):
-                target = writer.mul(writer.add(depth, lane), vectors * lanes)
+                target = writer.mul(writer.add(depth, lane), "%panel_width")
                 self.put("panel", writer.add(target, first), value)
 
         def columns(first: str, _: list[str]) -> None:
             writer.loop(0, whole, lanes, lambda depth, _: square(depth, first))
 
-        writer.loop(0, vectors * lanes, lanes, columns)
-        self._pack_scalars(whole, vectors * lanes)
+        writer.loop(0, "%panel_width", lanes, columns)
+        self._pack_scalars(whole)
 
     def _turned(self, rows: list[str]) -> list[str]:
         """A square of vectors transposed: blocks of 1, 2, 4, ... lanes change places."""
@@ -214,15 +214,15 @@ class _Function:
         first, second = pair
         return self.writer.value(f"vector.shuffle {first}, {second} {list(order)} : {self.vector}, {self.vector}")
 
-    def _pack_scalars(self, start: Index, width: int) -> None:
+    def _pack_scalars(self, start: Index) -> None:
         writer = self.writer
 
         def copy(depth: str, lane: str) -> None:
             source = writer.add(self._column(lane), writer.mul(depth, "%step"))
             value = load(writer, self.views["right"], source)
-            store(writer, self.views["panel"], writer.add(writer.mul(depth, width), lane), value)
+            store(writer, self.views["panel"], writer.add(writer.mul(depth, "%panel_width"), lane), value)
 
         def one(depth: str, _: list[str]) -> None:
-            writer.loop(0, width, 1, lambda lane, _: copy(depth, lane))
+            writer.loop(0, "%panel_width", 1, lambda lane, _: copy(depth, lane))
 
         writer.loop(start, "%length", 1, one)
