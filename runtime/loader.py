@@ -20,7 +20,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from phalanx.dialects.errors import ArgumentError, ArtifactError, DeviceError, D
 from phalanx.runtime import arrays, cpuid, library_file, manifest
 from phalanx.runtime.arrays import Array
 from phalanx.runtime.manifest import FunctionEntry, Manifest, WeightsFile
+
+if TYPE_CHECKING:
+    from phalanx.runtime.sharing import Sharing
 
 _OVERFLOW, _OVERLAP, _MEMORY, _CONSTRAINT, _CPU = 2, 4, 5, 8, -100
 ZIP_START = b"PK\x03\x04"
@@ -170,7 +173,9 @@ class Function:
         if self.entry.external and weights is not None:
             addresses.append(arrays.address(weights))
         sizes = [size for array in everything for size in array.shape]
-        status = held[1](self._pointers(*addresses), self._sizes(*sizes), len(sizes), None, 0, None, None)
+        shared = self.library.sharing
+        status = held[1](self._pointers(*addresses), self._sizes(*sizes), len(sizes), None, 0,
+                         shared.address if shared is not None else None, None)
         if status:
             raise self._failure(status, inputs, outputs, named)
 
@@ -199,7 +204,7 @@ class Function:
         self._code = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _load_pinned, (str(self.library.path), self.library.sha256(), self.entry.name)
+        return _load_pinned, (str(self.library.path), self.library.sha256(), self.entry.name, self.library.threads)
 
     def __repr__(self) -> str:
         return f"<{self.__name__}{self.__signature__} from {self.library.path.name}>"
@@ -219,6 +224,7 @@ class Library:
         self.manifest = found
         self.weights = weights
         self.code: _Code = _Code(descriptor, str(path))
+        self.sharing: Sharing | None = None
         self._identity = _identity(path)
         self.functions = {entry.name: Function(self, entry) for entry in found.functions}
 
@@ -262,13 +268,18 @@ class Library:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _load_pinned, (str(self.path), self.sha256(), None)
+        return _load_pinned, (str(self.path), self.sha256(), None, self.threads)
+
+    @property
+    def threads(self) -> int:
+        """How many threads calls may use."""
+        return 1 if self.sharing is None else self.sharing.threads
 
     def __repr__(self) -> str:
         return f"<library {self.path.name}: {', '.join(self.functions)}>"
 
 
-def load(path: str | os.PathLike[str], function: str | None = None, *, library: bool = False) -> Any:
+def load(path: str | os.PathLike[str], function: str | None = None, *, library: bool = False, threads: int = 1) -> Any:
     """Load an exported library (`.so`) or package (`.pxa`).
 
     >>> import tempfile
@@ -279,9 +290,14 @@ def load(path: str | os.PathLike[str], function: str | None = None, *, library: 
     array([2., 2., 2.], dtype=float32)
 
     Returns the function of that name, or the only one there is; a Library when there are several or `library` is set.
+    `threads` may run the loops that are worth it.
     Raises ArtifactError for files that cannot be used here, saying why.
     """
     loaded = open_library(Path(path))
+    if threads != 1:
+        from phalanx.runtime.sharing import sharing  # most programs do without
+
+        loaded.sharing = sharing(threads)
     if library:
         return loaded
     if function is not None:
@@ -450,9 +466,8 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _load_pinned(path: str, digest: str, function: str | None) -> Any:
+def _load_pinned(path: str, digest: str, function: str | None, threads: int) -> Any:
     """What a pickle holds: the file by its path, which must hold the same bytes as when it was pickled."""
     if _digest(Path(path)) != digest:
         raise ArtifactError(f"{path}: not the file that was pickled, its digest differs")
-    loaded = open_library(Path(path))
-    return loaded if function is None else loaded[function]
+    return load(path, function, library=function is None, threads=threads)

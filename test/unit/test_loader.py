@@ -20,6 +20,7 @@ import pytest
 import phalanx as px
 from phalanx.dialects.errors import ArgumentError, ArtifactError, DeviceError, DTypeError, ShapeError
 from phalanx.runtime import loader
+from phalanx.runtime.sharing import sharing
 
 ROOT = Path(__file__).resolve().parents[2]
 X = np.random.default_rng(0).standard_normal((7, 64)).astype(np.float32)
@@ -322,6 +323,7 @@ class Refuse(importlib.abc.MetaPathFinder):
             raise ImportError(name)
 sys.meta_path.insert(0, Refuse())
 from phalanx.runtime import loader
+from phalanx.runtime.sharing import sharing
 import numpy as np
 print(loader.load(r"{files.predict_library()}")(np.ones((2, 64), np.float32)).sum())
 try:
@@ -339,3 +341,68 @@ except Exception as error:
 def test_loading_compiles_nothing(predict):
     with px.no_compile():
         np.testing.assert_allclose(loader.load(files.predict_library())(X), EXPECTED, rtol=1e-5)
+
+
+# Threads inside one call.
+@pytest.fixture(scope="module")
+def shared_library():
+    """A loop over a million numbers, which is worth sharing."""
+    return px.export(lambda x: px.tanh(x) * px.sin(x), files.folder() / "wide.so", "f32[n]", name="wide",
+                     target="x86-64-v2").files["so"]
+
+
+def test_loops_are_shared_among_threads(shared_library, monkeypatch):
+    from phalanx.runtime.sharing import Sharing
+
+    counts = []
+    usual = Sharing._run
+    monkeypatch.setattr(Sharing, "_run", lambda self, user, count, *rest: counts.append(count) or usual(
+        self, user, count, *rest))
+    sharing.cache_clear()  # callbacks hold the method they were made with
+    x = np.linspace(-3, 3, 1 << 21, dtype=np.float32)
+    alone = px.load(shared_library)(x)
+    assert counts == []
+    for threads in (2, 3, 7):
+        function = px.load(shared_library, threads=threads)
+        np.testing.assert_array_equal(function(x), alone)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(function))(x), alone)
+        assert pickle.loads(pickle.dumps(function)).library.threads == threads
+    assert counts and all(count > 1 for count in counts)
+    sharing.cache_clear()
+
+
+def test_sharing_works_in_a_forked_child_and_from_several_threads(shared_library):
+    x = np.linspace(-3, 3, 1 << 20, dtype=np.float32)
+    function = px.load(shared_library, threads=2)
+    expected = function(x)
+    wrong = []
+    workers = [threading.Thread(target=lambda: wrong.extend([] if (function(x) == expected).all() else [1]))
+               for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+    code = (f"import os, numpy as np, phalanx as px\nf = px.load(r'{shared_library}', threads=2)\n"
+            "x = np.ones(1 << 20, np.float32)\nexpected = f(x)\nchild = os.fork()\n"
+            "if not child:\n    os._exit(0 if (f(x) == expected).all() else 1)\n"
+            "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+    assert done.stdout.strip() == "0", done.stderr
+
+
+def test_every_number_is_done_once():
+    import ctypes
+
+    from phalanx.runtime.sharing import Sharing, _ParallelFor, _Task
+
+    for threads, count in ((1, 5), (2, 5), (4, 3), (3, 0), (5, 100)):
+        done = []
+        task = _Task(lambda context, begin, end, lane, done=done: done.append((begin, end, lane)))
+        made = Sharing(threads)
+        _ParallelFor(made.address)(None, count, ctypes.cast(task, ctypes.c_void_p), None)
+        numbers = sorted(number for begin, end, _ in done for number in range(begin, end))
+        assert numbers == list(range(count))
+        assert all(0 <= lane < threads for _, _, lane in done)
+    with pytest.raises(ArgumentError, match="threads must be at least 1, got 0"):
+        px.load(files.predict_library(), threads=0)
