@@ -17,7 +17,8 @@ from mlir._mlir_libs._mlir import globals as bindings
 
 from phalanx.dialects import registration
 
-bindings.append_dialect_search_prefix("phalanx.dialects")  # where the bindings look for op views of px
+# Where the bindings look for op views: none for big dialects, ours for px, upstream ones for the rest.
+bindings.dialect_search_modules = ["phalanx.dialects.without_views", *bindings.dialect_search_modules, "phalanx.dialects"]
 
 _lock = threading.Lock()
 _shared: list[ir.Context] = []

@@ -1,0 +1,1 @@
+"""No op views of linalg: see the package."""

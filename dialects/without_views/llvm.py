@@ -1,0 +1,1 @@
+"""No op views of llvm: see the package."""
