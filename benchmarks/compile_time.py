@@ -40,7 +40,7 @@ def measure(count: int) -> dict[str, float]:
 
     import phalanx as px
 
-    px.set_default_options(unroll_warning=0)
+    px.set_default_options(unroll_warning=0, disk_cache=False)
     px.jit(lambda x: x + 1)(np.ones(3, np.float32))
     compiled = px.compile(program(count), px.spec("f32[64,64]"))
     result = compiled(np.linspace(-1, 1, 4096, dtype=np.float32).reshape(64, 64))

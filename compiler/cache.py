@@ -212,22 +212,22 @@ def _private(folder: Path) -> bool:
     return stat.S_ISDIR(status.st_mode)
 
 
-def default_folder() -> Path:
-    """Where caches of this user go on this system."""
+def default_folder() -> Path | None:
+    """Where caches of this user go on this system; None for a user without a home."""
     if sys.platform == "darwin":
         base = os.path.expanduser("~/Library/Caches")
     else:
         base = os.environ.get("XDG_CACHE_HOME", "")
         if not os.path.isabs(base):  # the XDG specification has relative ones ignored
             base = os.path.expanduser("~/.cache")
-    return Path(base) / "phalanx"
+    return Path(base) / "phalanx" if os.path.isabs(base) else None
 
 
-_opened: dict[tuple[str, int], DiskCache] = {}
+_opened: dict[tuple[str, int], DiskCache | None] = {}
 
 
 def disk() -> DiskCache | None:
-    """The cache in force; None when the option `disk_cache` is off.
+    """The cache in force; None when the option `disk_cache` is off, or there is no place for one.
 
     >>> with px.options(disk_cache=False):
     ...     cache.disk() is None
@@ -235,10 +235,10 @@ def disk() -> DiskCache | None:
     """
     if not config.get("disk_cache"):
         return None
-    folder = config.get("cache_dir") or str(default_folder())
-    key = (folder, config.get("cache_megabytes") << 20)
+    key = (config.get("cache_dir"), config.get("cache_megabytes"))
     if key not in _opened:
-        _opened[key] = DiskCache(Path(folder), key[1])
+        folder = Path(key[0]).absolute() if key[0] else default_folder()
+        _opened[key] = DiskCache(folder, key[1] << 20) if folder is not None else None
     return _opened[key]
 
 

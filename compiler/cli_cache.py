@@ -19,7 +19,8 @@ _SHOWN = 12  # letters of a key
 def _opened() -> DiskCache:
     store = cache.disk()
     if store is None:
-        raise ArgumentError("cache: the option disk_cache is off", hint="PHALANX_DISK_CACHE=1")
+        raise ArgumentError("cache: the option disk_cache is off, or this user has no home",
+                            hint="PHALANX_DISK_CACHE=1, PHALANX_CACHE_DIR=folder")
     if not store.usable():
         raise ArgumentError(f"cache: {store.folder} cannot be used; it must be a folder of yours that others "
                             "cannot write to", hint="PHALANX_CACHE_DIR names another one")

@@ -26,7 +26,7 @@ for name in [n for n in os.environ if n.startswith("PHALANX_")]:
 config.environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 config.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # half of a start would be compiling
 config.environment["COLUMNS"] = "120"
-config.environment["PHALANX_CACHE_DIR"] = str(Path(config.test_exec_root) / "cache")
+config.environment["PHALANX_DISK_CACHE"] = "0"  # tests look at how code is made
 
 python = sys.executable
 config.substitutions += [

@@ -135,6 +135,11 @@ def test_the_folder_of_the_user(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", "/home/someone")
     assert cache.default_folder() == Path("/home/someone/.cache/phalanx")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # no home
+    monkeypatch.delenv("PHALANX_CACHE_DIR", raising=False)
+    cache.forget_folders()
+    assert cache.default_folder() is None and cache.disk() is None
+    cache.forget_folders()
 
 
 # The compiler's use of it.
