@@ -35,6 +35,8 @@ def spec(text: str | Aval) -> Aval:
 
     Raises ShapeError or DTypeError when the text is not a spec.
     """
+    if not isinstance(text, (str, Aval)):
+        raise ArgumentError(f"spec: a spec is a text, got {text!r}", hint='write it like px.spec("f32[8,64]")')
     return text if isinstance(text, Aval) else parse_spec(text)
 
 

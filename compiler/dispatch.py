@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from phalanx.compiler.trace.tracer import Tracer
 from phalanx.dialects import dtypes
 from phalanx.dialects.aval import numpy_of
 from phalanx.dialects.dtypes import DType
-from phalanx.dialects.errors import DTypeError, PhalanxError, TraceError
+from phalanx.dialects.errors import ArgumentError, DTypeError, PhalanxError, TraceError
 from phalanx.dialects.kinds import install_emitter
 from phalanx.dialects.opdef import Op, install_dispatcher, lookup
 from phalanx.runtime.backends import Backend, get_backend
@@ -38,8 +39,22 @@ def _split(op: type[Op], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
         needed = own or op.attributes or any(f.variadic for f in op.operands)
         plain = _plain[op] = -1 if needed else len(op.operands)
     if kwargs or len(args) != plain:
-        return op.prepare(*args, **kwargs)
+        try:
+            return op.prepare(*args, **kwargs)
+        except TypeError:
+            _check_call(op, args, kwargs)
+            raise
     return list(args), {}
+
+
+def _check_call(op: type[Op], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise ArgumentError, with the signature, when the arguments do not fit it."""
+    signature = inspect.signature(op)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        names = ", ".join(signature.parameters)
+        raise ArgumentError(f"{op.name}: {error}", hint=f"the arguments are px.{op.name}({names})") from None
 
 
 # By op: the number of operands when a call needs no preparation, -1 when it does.

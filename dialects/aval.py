@@ -137,7 +137,9 @@ def normalize_axis(axis: int, ndim: int, who: str) -> int:
     try:
         index = int(axis.__index__())
     except (AttributeError, TypeError):
-        raise ShapeError(f"{who}: an axis is an int, got {axis!r}") from None
+        index = None
+    if index is None or isinstance(axis, bool):
+        raise ShapeError(f"{who}: an axis is an int, got {axis!r}")
     if not -ndim <= index < ndim:
         raise ShapeError(f"{who}: axis {index} is out of range for a tensor of rank {ndim}")
     return index % ndim

@@ -142,7 +142,8 @@ def dtype_of(value: Any) -> DType:
     if value is float:
         return DEFAULT_FLOAT
     try:
-        found = _BY_NUMPY.get(np.dtype(value).newbyteorder("="))
+        # NumPy would take None for float64.
+        found = None if value is None else _BY_NUMPY.get(np.dtype(value).newbyteorder("="))
     except TypeError:
         found = None
     if found is None:

@@ -129,11 +129,25 @@ def install_dispatcher(dispatcher: Dispatcher) -> None:
     _dispatcher[:] = [dispatcher]
 
 
+class _CallSignature:
+    """`inspect.signature(px.add)`: how users call an op, made when somebody asks."""
+
+    def __get__(self, instance: None, owner: type[Op]) -> inspect.Signature:
+        if owner.prepare.__func__ is not Op.prepare.__func__:  # type: ignore[attr-defined]
+            return inspect.signature(owner.prepare).replace(return_annotation="Any")
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        operands = [inspect.Parameter(f.name, kind, annotation="Any") for f in owner.operands]
+        attributes = [inspect.Parameter(f.name, kind, annotation="Any", default=f.default) for f in owner.attributes]
+        return inspect.Signature([*operands, *attributes])
+
+
 class Op:
     """Base of every op; kinds fill in what ops share. `add(x, y)` calls the operation, it makes no object."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return _dispatcher[0](cls, args, kwargs)
+
+    __signature__ = _CallSignature()
 
     # Filled by @op.
     name: ClassVar[str]

@@ -15,13 +15,7 @@ _ANY_DEFAULT = "..."
 
 def of_op(op: type[Op]) -> inspect.Signature:
     """How users call an op: the signature of its `prepare`, or its operands and attributes in order."""
-    own = "prepare" in {name for base in op.__mro__ if base is not Op for name in base.__dict__}
-    if own:
-        return inspect.signature(op.prepare)
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    operands = [inspect.Parameter(f.name, kind, annotation="Any") for f in op.operands]
-    attributes = [inspect.Parameter(f.name, kind, annotation="Any", default=f.default) for f in op.attributes]
-    return inspect.Signature([*operands, *attributes])
+    return inspect.signature(op)
 
 
 def written(signature: inspect.Signature, *, annotate: Callable[[str], str] | None = None, skip: int = 0,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from phalanx.compiler import config
 from phalanx.compiler.operators import Operators
+from phalanx.compiler.tensor import array_namespace
 from phalanx.compiler.trace.locations import user_location_text
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dims import Size
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import TraceError
+from phalanx.runtime.backends import get_backend
+from phalanx.runtime.device import Device, parse_device
 
 if TYPE_CHECKING:
     from phalanx.compiler.trace.tracing import Scope, Trace
@@ -45,6 +50,23 @@ class Tracer(Operators):
     @property
     def size(self) -> Size:
         return self.aval.size
+
+    @property
+    def device(self) -> Device:
+        """Where the function will run: the device new tensors go to."""
+        return get_backend(config.get("backend")).devices[0]
+
+    def to_device(self, device: Device | str, /, *, stream: object = None) -> Tracer:
+        """The tracer itself: a traced function runs on one device.
+
+        Raises DeviceError when the backend in force has no such device.
+        """
+        get_backend(config.get("backend")).check_device(parse_device(device))
+        return self
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
+        """The module whose functions take this tensor (array API standard): phalanx."""
+        return array_namespace(api_version)
 
     def __len__(self) -> int:
         if not self.ndim:

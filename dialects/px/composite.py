@@ -21,7 +21,7 @@ from phalanx.dialects.px.logic import select
 from phalanx.dialects.px.mathematics import erfc, exp, expm1, log, logaddexp, power, sigmoid, sqrt
 from phalanx.dialects.px.rearrange import expand_dims, part_of
 from phalanx.dialects.px.reduce import all_, max_, min_, sum_
-from phalanx.dialects.px.shape import as_tensor, concatenate, reshape
+from phalanx.dialects.px.shape import as_tensor, concatenate, is_size, reshape
 from phalanx.dialects.px.slicing import iota_along, size_tensor
 from phalanx.dialects.px.trigonometry import tanh
 
@@ -284,6 +284,8 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     x = concatenate(around, place) if len(around) > 1 else x
     for _ in range(n):
         size = x.shape[place]
+        if is_size(size, 0):
+            break
         later, earlier = part_of(x, place, 1, size), part_of(x, place, 0, size - 1)
         x = later != earlier if x.dtype.is_bool else later - earlier
     return x

@@ -106,15 +106,20 @@ class stop_gradient(Elementwise):
     vjp = zero_gradient
 
 
+def placed(x: Any, device: Any) -> Any:
+    """`x` on a device of its backend; inside traced functions, which run on one device, `x` itself."""
+    return x if device is None else x.to_device(device)
+
+
 @composite(method=True)
-def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
+def astype(x: Any, dtype: Any, *, copy: bool = True, device: Any = None) -> Any:
     """The elements in another dtype, with `convert`'s rules; `copy` is accepted for the standard's sake.
 
     >>> px.astype(px.asarray([1, 2]), px.float64)
     px.Tensor([1. 2.], dtype=float64)
     """
     target = dtype_of(dtype)
-    return x if getattr(x, "dtype", None) is target and hasattr(x, "aval") else convert(x, target)
+    return placed(x if getattr(x, "dtype", None) is target and hasattr(x, "aval") else convert(x, target), device)
 
 
 def truth(value: Any) -> Any:

@@ -14,7 +14,7 @@ from phalanx.dialects.dtypes import DType, dtype_of
 from phalanx.dialects.errors import ArgumentError, DTypeError, ShapeError
 from phalanx.dialects.kinds import Creation, Sample, sample_values
 from phalanx.dialects.opdef import AnyType, Attr, Operand, Sizes, not_differentiable, op
-from phalanx.dialects.px.convert import convert
+from phalanx.dialects.px.convert import convert, placed
 from phalanx.dialects.px.reduce import sum_
 from phalanx.dialects.px.shape import broadcast, normalize_shape, normalize_size
 
@@ -75,9 +75,12 @@ class full(Creation):
     shape: Attr[Sizes]
 
     @classmethod
-    def prepare(cls, shape: Any, value: Any, /, *, dtype: Any = None) -> tuple[list[Any], dict[str, Any]]:
-        found = value if dtype is None else typed_scalar(value, dtype_of(dtype), cls.name)
-        return [found], {"shape": normalize_shape(shape, cls.name)}
+    def prepare(cls, shape: Any, fill_value: Any, *, dtype: Any = None,
+                device: Any = None) -> tuple[list[Any], dict[str, Any]]:
+        found = fill_value
+        if dtype is not None or device is not None:
+            found = typed_scalar(fill_value, aval_of(fill_value).dtype if dtype is None else dtype_of(dtype), cls.name)
+        return [placed(found, device)], {"shape": normalize_shape(shape, cls.name)}
 
     @classmethod
     def infer(cls, avals: Sequence[Aval], attrs: dict[str, Any]) -> Aval:

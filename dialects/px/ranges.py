@@ -12,7 +12,7 @@ from phalanx.dialects.dtypes import DType, dtype_of
 from phalanx.dialects.errors import ArgumentError, ShapeError
 from phalanx.dialects.opdef import composite
 from phalanx.dialects.px.compare import equal, greater_equal
-from phalanx.dialects.px.convert import astype, convert
+from phalanx.dialects.px.convert import astype, convert, placed
 from phalanx.dialects.px.create import dim_size, full, iota, typed_scalar
 from phalanx.dialects.px.elementwise import add, multiply
 from phalanx.dialects.px.logic import select
@@ -21,74 +21,74 @@ from phalanx.dialects.px.slicing import pad, slice_
 
 
 @composite
-def zeros(shape: Any, *, dtype: Any = dtypes.DEFAULT_FLOAT) -> Any:
+def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
     """A tensor of zeros.
 
     >>> px.zeros(3)
     px.Tensor([0. 0. 0.], dtype=float32)
     """
-    return full(shape, 0, dtype=dtype)
+    return full(shape, 0, dtype=dtype or dtypes.DEFAULT_FLOAT, device=device)
 
 
 @composite
-def ones(shape: Any, *, dtype: Any = dtypes.DEFAULT_FLOAT) -> Any:
+def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
     """A tensor of ones.
 
     >>> px.ones(3)
     px.Tensor([1. 1. 1.], dtype=float32)
     """
-    return full(shape, 1, dtype=dtype)
+    return full(shape, 1, dtype=dtype or dtypes.DEFAULT_FLOAT, device=device)
 
 
 @composite
-def empty(shape: Any, *, dtype: Any = dtypes.DEFAULT_FLOAT) -> Any:
+def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
     """A tensor whose elements do not matter; they are zeros, so that programs stay deterministic.
 
     >>> px.empty((0, 2)).shape
     (0, 2)
     """
-    return full(shape, 0, dtype=dtype)
+    return full(shape, 0, dtype=dtype or dtypes.DEFAULT_FLOAT, device=device)
 
 
 @composite
-def full_like(x: Any, value: Any, *, dtype: Any = None) -> Any:
+def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
     """A tensor of one value with the shape of `x`, and its dtype unless another is given.
 
     >>> px.full_like(px.asarray([1, 2]), 7)
     px.Tensor([7 7], dtype=int32)
     """
     aval = aval_of(x)
-    return full(aval.shape, value, dtype=aval.dtype if dtype is None else dtype)
+    return full(aval.shape, fill_value, dtype=aval.dtype if dtype is None else dtype, device=device)
 
 
 @composite
-def zeros_like(x: Any, *, dtype: Any = None) -> Any:
+def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
     """Zeros with the shape of `x`, and its dtype unless another is given.
 
     >>> px.zeros_like(px.asarray([1, 2]))
     px.Tensor([0 0], dtype=int32)
     """
-    return full_like(x, 0, dtype=dtype)
+    return full_like(x, 0, dtype=dtype, device=device)
 
 
 @composite
-def ones_like(x: Any, *, dtype: Any = None) -> Any:
+def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
     """Ones with the shape of `x`, and its dtype unless another is given.
 
     >>> px.ones_like(px.asarray([1, 2]))
     px.Tensor([1 1], dtype=int32)
     """
-    return full_like(x, 1, dtype=dtype)
+    return full_like(x, 1, dtype=dtype, device=device)
 
 
 @composite
-def empty_like(x: Any, *, dtype: Any = None) -> Any:
+def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
     """A tensor with the shape of `x` whose elements do not matter.
 
     >>> px.empty_like(px.asarray([1, 2])).dtype
     px.int32
     """
-    return full_like(x, 0, dtype=dtype)
+    return full_like(x, 0, dtype=dtype, device=device)
 
 
 def _number(value: Any, dtype: DType) -> Any:
@@ -113,7 +113,7 @@ def _range_size(start: Any, stop: Any, step: Any) -> Size:
 
 
 @composite
-def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Any:
+def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Any:
     """Numbers from `start` up to `stop`, exclusive, in steps; `arange(n)` counts from 0. Sizes may be named.
 
     >>> px.arange(2, 10, 3)
@@ -138,11 +138,12 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None)
         counted = multiply(counted, typed_scalar(step, work, "arange"))
     if start != 0:
         counted = add(counted, convert(_number(start, work), work))
-    return astype(counted, target)
+    return placed(astype(counted, target), device)
 
 
 @composite
-def linspace(start: Any, stop: Any, /, num: Any, *, endpoint: bool = True, dtype: Any = None) -> Any:
+def linspace(start: Any, stop: Any, /, num: Any, *, endpoint: bool = True, dtype: Any = None,
+             device: Any = None) -> Any:
     """`num` evenly spaced numbers from `start` to `stop`, which is left out when `endpoint` is false.
 
     >>> px.linspace(0.0, 1.0, 5)
@@ -160,7 +161,7 @@ def linspace(start: Any, stop: Any, /, num: Any, *, endpoint: bool = True, dtype
     values = first * (1.0 - part) + last * part
     if endpoint and not (isinstance(num, int) and num < 2):
         values = select(equal(counted, count), last, values)  # exactly, whatever the rounding
-    return astype(values, target)
+    return placed(astype(values, target), device)
 
 
 def _offset_positions(rows: Size, columns: Size, offset: int) -> tuple[Any, Any]:
@@ -170,7 +171,7 @@ def _offset_positions(rows: Size, columns: Size, offset: int) -> tuple[Any, Any]
 
 
 @composite
-def eye(rows: Any, columns: Any = None, /, *, k: int = 0, dtype: Any = dtypes.DEFAULT_FLOAT) -> Any:
+def eye(rows: Any, columns: Any = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Any:
     """A matrix with ones on the diagonal `k` places above the main one, zeros elsewhere.
 
     >>> px.eye(2)
@@ -178,11 +179,11 @@ def eye(rows: Any, columns: Any = None, /, *, k: int = 0, dtype: Any = dtypes.DE
                [0. 1.]], dtype=float32)
     """
     row, column = _offset_positions(rows, rows if columns is None else columns, k)
-    return astype(equal(row, column), dtype)
+    return astype(equal(row, column), dtype or dtypes.DEFAULT_FLOAT, device=device)
 
 
 @composite
-def tri(rows: Any, columns: Any = None, /, *, k: int = 0, dtype: Any = dtypes.DEFAULT_FLOAT) -> Any:
+def tri(rows: Any, columns: Any = None, /, *, k: int = 0, dtype: Any = None) -> Any:
     """A matrix with ones on and below the diagonal `k` places above the main one.
 
     >>> px.tri(2, 3)
@@ -190,7 +191,7 @@ def tri(rows: Any, columns: Any = None, /, *, k: int = 0, dtype: Any = dtypes.DE
                [1. 1. 0.]], dtype=float32)
     """
     row, column = _offset_positions(rows, rows if columns is None else columns, k)
-    return astype(greater_equal(row, column), dtype)
+    return astype(greater_equal(row, column), dtype or dtypes.DEFAULT_FLOAT)
 
 
 def _matrix_sizes(x: Any, who: str) -> tuple[Size, Size]:

@@ -42,21 +42,21 @@ def broadcast_arrays(*tensors: Any) -> list[Any]:
 
 
 @composite
-def expand_dims(x: Any, /, axis: int | Sequence[int] = 0) -> Any:
+def expand_dims(x: Any, /, axis: int | tuple[int, ...] | list[int] = 0) -> Any:
     """A new axis of size 1 at `axis` (or several); Nx calls it `new_axis`.
 
     >>> px.expand_dims(px.asarray([1.0, 2.0]), axis=1).shape
     (2, 1)
     """
     x = as_tensor(x)
-    wanted = (axis,) if isinstance(axis, int) else tuple(axis)
+    wanted = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     places = normalize_axes(wanted, x.ndim + len(wanted), "expand_dims")
     rest = iter(x.shape)
     return reshape(x, tuple(1 if i in places else next(rest) for i in range(x.ndim + len(wanted))))
 
 
 @composite(method=True)
-def squeeze(x: Any, /, axis: int | Sequence[int] | None = None) -> Any:
+def squeeze(x: Any, /, axis: int | tuple[int, ...] | list[int] | None = None) -> Any:
     """Without the axes of size 1 named by `axis` (all of them by default).
 
     >>> px.squeeze(px.asarray([[1.0, 2.0]])).shape
@@ -68,7 +68,7 @@ def squeeze(x: Any, /, axis: int | Sequence[int] | None = None) -> Any:
     if axis is None:
         gone: tuple[int, ...] = tuple(i for i, s in enumerate(x.shape) if is_size(s, 1))
     else:
-        gone = normalize_axes(axis if isinstance(axis, int) else tuple(axis), x.ndim, "squeeze")
+        gone = normalize_axes(axis, x.ndim, "squeeze")
     for i in gone:
         if not is_size(x.shape[i], 1):
             raise ShapeError(f"squeeze: axis {i} has size {x.shape[i]}, not 1, got {x.aval}")
@@ -156,13 +156,13 @@ def ravel(x: Any, /) -> Any:
 
 
 @composite
-def flip(x: Any, /, *, axis: int | Sequence[int] | None = None) -> Any:
+def flip(x: Any, /, *, axis: int | tuple[int, ...] | list[int] | None = None) -> Any:
     """Elements in the opposite order along `axis` (all axes by default).
 
     >>> px.flip(px.asarray([1.0, 2.0, 3.0]))
     px.Tensor([3. 2. 1.], dtype=float32)
     """
-    return reverse(x, axis if axis is None or isinstance(axis, int) else tuple(axis))
+    return reverse(x, axis)
 
 
 @composite
