@@ -13,6 +13,7 @@ from phalanx.compiler import config
 from phalanx.compiler.aot.entries import Entry
 from phalanx.compiler.aot.wrappers import level_symbol
 from phalanx.compiler.context import context
+from phalanx.compiler.passes.call_parallel import HEADER_BYTES, PREFIX
 from phalanx.compiler.pipeline.stages import Stage, cpu_stages, run_stages, stage_named
 from phalanx.compiler.targets.cpu import ALIGNMENT, llvm_passes, workspace_bytes
 from phalanx.compiler.targets.isa import Isa, host, isa
@@ -22,10 +23,7 @@ from phalanx.dialects.errors import ArgumentError, CompileError
 #: exported code is compiled once and run often, so LLVM does at least this much
 LEAST_OPT_LEVEL = 2
 
-#: a parallel loop finds the caller's callback here: that many bytes before the workspace
-HEADER_BYTES = 64
-
-_SHARE = re.compile(r"^declare void @(px_share__\w+)\((.*)\)", re.MULTILINE)
+_SHARE = re.compile(rf"^declare void @({PREFIX}\w+)\((.*)\)", re.MULTILINE)
 
 
 def requirement(name: str) -> tuple[Isa, Isa]:
@@ -165,7 +163,7 @@ define i64 @{symbol}__arena(ptr %sizes) nounwind {{
 
 def _share_text(name: str, types: str) -> str:
     """The body of `px_share__X(arguments..., count, workspace)`: X for every number, by the callback if there is one."""
-    body = name.removeprefix("px_share__")
+    body = name.removeprefix(PREFIX)
     kinds = [kind.split()[0] for kind in types.split(",")][:-2]
     passed = ", ".join([*(f"{kind} %a{i}" for i, kind in enumerate(kinds)), "i64 %i"])
     parameters = ", ".join([*(f"{kind} %a{i}" for i, kind in enumerate(kinds)), "i64 %count", "ptr %workspace"])

@@ -344,10 +344,10 @@ def _simple(entry: Entry, *, explicit: bool) -> str:
     parameters = [f"ptr %p{i}" for i in range(count)] + _dim_parameters(entry)
     if entry.external:
         parameters.append("ptr %weights")
-    last = "ptr null, i64 0, ptr null, ptr null"
+    means = ["ptr null", "i64 0", "ptr null", "ptr null"]
     if explicit:
-        last = "ptr %arena, i64 %arena.bytes, ptr %parallel, ptr %user"
-        parameters.append(last)
+        means = ["ptr %arena", "i64 %arena.bytes", "ptr %parallel", "ptr %user"]
+        parameters += means
     code = Code()
     pointers = [f"%p{i}" for i in range(count)] + (["%weights"] if entry.external else [])
     table = code.value(f"alloca [{max(1, len(pointers))} x ptr], align 8")
@@ -355,7 +355,7 @@ def _simple(entry: Entry, *, explicit: bool) -> str:
         slot = code.value(f"getelementptr ptr, ptr {table}, i64 {index}")
         code.line(f"store ptr {pointer}, ptr {slot}, align 8")
     array = _size_array(code, entry)
-    status = code.value(f"call i32 @{entry.name}__run(ptr {table}, ptr {array}, {last})")
+    status = code.value(f"call i32 @{entry.name}__run(ptr {table}, ptr {array}, {', '.join(means)})")
     code.line(f"ret i32 {status}")
     return f"define i32 @{entry.name}{'_ex' if explicit else ''}({', '.join(parameters)}) nounwind {{\n{code.text}\n}}"
 

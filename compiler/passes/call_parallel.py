@@ -19,7 +19,8 @@ from phalanx.compiler.passes.outline_parallel import outline_parallel
 from phalanx.compiler.pipeline.registry import pass_
 
 PREFIX = "px_share__"
-_HEADER_BYTES = 64
+#: room in front of the workspace, where the callback and its user pointer are kept
+HEADER_BYTES = 64
 
 
 @pass_("px-call-parallel", "parallel loops call the host program's parallel-for callback")
@@ -95,7 +96,7 @@ def _make_room(main: Any, functions: dict[str, Any]) -> None:
     for workspace in moved:
         view = workspace.owner
         with view.location, ir.InsertionPoint(view):
-            room = arith.constant(ir.IndexType.get(), _HEADER_BYTES)
+            room = arith.constant(ir.IndexType.get(), HEADER_BYTES)
             view.operands[1] = arith.addi(view.operands[1], room)
 
 
