@@ -22,7 +22,7 @@ application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exc
 
 application.add_typer(cli_cache.commands, name="cache")
 application.command("compile")(cli_compile.compile_command)
-for verb in (cli_inspect.ir, cli_inspect.explain, cli_inspect.bisect, cli_bench.bench):
+for verb in (cli_inspect.ir, cli_inspect.view, cli_inspect.explain, cli_inspect.bisect, cli_bench.bench):
     application.command()(verb)
 for verb in (cli_artifacts.inspect, cli_artifacts.run, cli_artifacts.verify, cli_artifacts.retarget):
     application.command()(verb)

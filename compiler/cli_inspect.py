@@ -59,6 +59,33 @@ def ir(
     write(text, output)
 
 
+def view(
+    target: Target,
+    output: Annotated[str, typer.Option("-o", "--output", help="The HTML file.")] = "phalanx.html",
+    arg: Arguments = None,
+    against: Annotated[str, typer.Option(metavar="FILE_OR_MODULE:FUNCTION", help="A second function to compare.")] = "",
+    against_option: Annotated[list[str] | None, typer.Option(
+        help="Compile again with another option to compare, e.g. fuse=0.")] = None,
+) -> None:
+    """One HTML file with the IR after every pass, differences, the source beside it, clusters, memory and remarks.
+
+    Example: phalanx view model.py:predict --arg x=f32[8,64] -o predict.html
+    """
+    from phalanx.compiler import config
+    from phalanx.compiler.inspect.target import compile_target
+    from phalanx.compiler.viewer.page import page
+
+    compilations = [(target.rpartition(":")[2], compile_target(target, arg or []))]
+    if against or against_option:
+        other = against or target
+        with config.options(**config.from_words(against_option or [])):
+            label = ", ".join([other.rpartition(":")[2], *(against_option or [])])
+            compilations.append((label, compile_target(other, arg or [])))
+    text = page(compilations, target, arg or [])
+    write(text, output)
+    print(f"wrote {output}, {len(text) / 1024:.0f} KiB")
+
+
 def explain(target: Target, arg: Arguments = None) -> None:
     """Why clusters were formed or not, their schedules, copies and memory, each at the user's line.
 

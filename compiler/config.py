@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -225,6 +225,17 @@ def compile_options() -> dict[str, Value]:
 def check(values: Mapping[str, Any]) -> dict[str, Value]:
     """`values` checked one by one; raises ArgumentError for the first that is wrong."""
     return {name: _checked(_knob(name), value, name) for name, value in values.items()}
+
+
+def from_words(words: Iterable[str]) -> dict[str, Value]:
+    """Options from a command line: `fuse=0` means what PHALANX_FUSE=0 does; raises ArgumentError for wrong ones."""
+    found: dict[str, Value] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ArgumentError(f"options: expected NAME=VALUE, got {word!r}")
+        found[name] = _parse(_knob(name), text)
+    return check(found)
 
 
 @contextmanager

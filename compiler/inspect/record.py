@@ -17,7 +17,7 @@ from phalanx.compiler.pipeline.instruments import count_operations
 
 @dataclass(frozen=True)
 class PassRun:
-    """One pass of one stage; `text` is the IR after it, with locations."""
+    """One pass of one stage, `name` with its options; `text` is the IR after it, with locations."""
 
     stage: str
     name: str
@@ -51,7 +51,7 @@ class _Watcher:
     """The instrument behind a Recording."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[str, float, int, bool, str]] = []
+        self.seen: list[tuple[float, int, bool, str]] = []
         self.ends: dict[str, int] = {}
         self._text = ""
 
@@ -61,7 +61,7 @@ class _Watcher:
 
     def after(self, name: str, module: ir.Module, seconds: float) -> None:
         text = printed(module)
-        self.seen.append((name, seconds, count_operations(module), text != self._text, text))
+        self.seen.append((seconds, count_operations(module), text != self._text, text))
         self._text = text
 
     def stage_done(self, stage: str, module: ir.Module) -> None:
@@ -84,7 +84,6 @@ def record(module: Any, label: str) -> Recording:
         lowered, _ = native.lower(module, label, [watcher], watcher.stage_done)
         seconds = time.perf_counter() - start
         stages = native.stages()
-    names = [(stage.name, reason) for stage in stages for _, reason in stage.passes]
-    passes = [PassRun(stage, name, reason, *rest)
-              for (stage, reason), (name, *rest) in zip(names, watcher.seen, strict=True)]
+    names = [(stage.name, text, reason) for stage in stages for text, reason in stage.passes]
+    passes = [PassRun(*name, *seen) for name, seen in zip(names, watcher.seen, strict=True)]
     return Recording(label, before, passes, watcher.ends, reports, lowered, seconds)
