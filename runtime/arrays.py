@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from phalanx.runtime.signature import Argument
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """Dtype and shape of what was passed, as a Signature checks them."""
 
     dtype: DType
@@ -90,8 +88,10 @@ def _scalar(value: bool | int | float, argument: Argument) -> Array | str:
         return f"must be {argument}, which {value!r} does not fit"
 
 
-def found(array: Array) -> Found:
+def found(array: Array, expected: DType | None = None) -> Found:
     """Dtype and shape of an array; a dtype that is not in the table keeps its NumPy name."""
+    if expected is not None and array.dtype is expected.numpy:
+        return Found(expected, array.shape)
     try:
         dtype = dtype_of(array.dtype)
     except DTypeError:

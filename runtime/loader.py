@@ -97,6 +97,7 @@ class Function:
         self._names = tuple(self.__signature__.parameters)
         self._simple = _in_order(entry.arguments, len(entry.signature.inputs))
         extra = 1 if entry.external else 0
+        self._dtypes = tuple(a.dtype for a in self.signature.inputs)
         self._pointers = ctypes.c_void_p * (len(self.signature.inputs) + len(self.signature.outputs) + extra)
         self._sizes = ctypes.c_int64 * sum(len(a.shape) for a in (*self.signature.inputs, *self.signature.outputs))
         _check_dtypes(entry)
@@ -111,7 +112,7 @@ class Function:
 
     def call_flat(self, given: Sequence[Array], out: Any = None) -> list[Array]:
         """Call with one array per input of the library; one array per output comes back."""
-        sizes = self.signature.bind([arrays.found(a) for a in given])
+        sizes = self.signature.bind([arrays.found(a, d) for a, d in zip(given, self._dtypes, strict=True)])
         inputs = [arrays.readable(a) for a in given]
         shapes = self.signature.output_shapes(sizes)
         outputs = self._outputs(out, shapes)
@@ -123,13 +124,15 @@ class Function:
         values: Sequence[Any] = args
         if not self._simple or kwargs or len(args) != len(self._names):
             values = self._flattened(args, kwargs)
-        found = [arrays.as_array(value, argument)
+        found: list[Any] = [value if type(value) is np.ndarray else arrays.as_array(value, argument)
                  for value, argument in zip(values, self.signature.inputs, strict=True)]
+        if all(type(one) is np.ndarray for one in found):
+            return found
         problems = [f"argument '{argument.name}' {text}"
                     for text, argument in zip(found, self.signature.inputs, strict=True) if isinstance(text, str)]
         if problems:
             raise DTypeError(f"{self.__name__}: " + "\n  ".join(problems), hint="np.asarray(x, np.float32)")
-        return [a for a in found if not isinstance(a, str)]
+        return found
 
     def _flattened(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         try:
