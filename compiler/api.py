@@ -95,12 +95,13 @@ class Defn:
                 leaves = args if warm.only and not kwargs else self._like_last(warm, args, kwargs)
                 if leaves is not None and warm.fits(leaves):
                     return warm.run(leaves)
+            version = config.version()
             with config.call_options(self.options) if self.options else _nothing:
                 signature = self._flatten(args, kwargs)
                 compiled = self._lookup(signature)
                 result = compiled.run(signature.leaves)
-            if not self.options:
-                self._warm = Warm.after(compiled, args, kwargs, signature.leaves, signature.structure, signature.static)
+                self._warm = Warm.after(compiled, args, kwargs, signature.leaves, signature.structure, signature.static,
+                                        version)
             return result
         except PhalanxError as error:
             raise for_user(error) from error.__cause__

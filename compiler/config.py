@@ -107,7 +107,7 @@ _defaults: dict[str, Value] = {}
 _overrides: ContextVar[Mapping[str, tuple[Value, str]]] = ContextVar(
     "phalanx_options", default=MappingProxyType({})
 )
-_environment: dict[str, tuple[str, Value]] = {}
+_environment: dict[str, tuple[Value, str]] = {}  # what the environment (or else the default) says, once asked for
 _generation = 0
 _checks: dict[str, Callable[[Any], None]] = {}
 
@@ -171,14 +171,15 @@ def _lookup(knob: Knob) -> tuple[Value, str]:
         return override
     if knob.name in _defaults:
         return _defaults[knob.name], "set"
-    text = os.environ.get(knob.variable)
-    if text is None:
-        return knob.default, "default"
     known = _environment.get(knob.name)
-    if known is None or known[0] != text:
-        known = (text, _checked(knob, _parse(knob, text), knob.variable))
-        _environment[knob.name] = known
-    return known[1], "env"
+    return known if known is not None else _from_environment(knob)
+
+
+def _from_environment(knob: Knob) -> tuple[Value, str]:
+    text = os.environ.get(knob.variable)
+    known = (knob.default, "default") if text is None else (_checked(knob, _parse(knob, text), knob.variable), "env")
+    _environment[knob.name] = known
+    return known
 
 
 def get(name: str) -> Any:
@@ -192,14 +193,15 @@ def get(name: str) -> Any:
 def version() -> tuple[Any, int]:
     """Stands for all options in force here: equal (`is` and `==`) as long as none changed.
 
-    A warm call compares this instead of looking options up; changes of `os.environ` show after `reload()`.
+    A warm call compares this instead of looking options up.
     """
     return _overrides.get(), _generation
 
 
 def reload() -> None:
-    """Look at the environment again, also in calls that were made before with the same arguments."""
+    """Look at the environment again: a variable is read when its option is first asked for, and then kept."""
     global _generation
+    _environment.clear()
     _generation += 1
 
 

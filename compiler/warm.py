@@ -24,9 +24,9 @@ class Warm:
                  "static", "structure")
 
     def __init__(self, compiled: Compiled, leaves: Sequence[Tensor], structure: Any, static: Any,
-                 launch: Callable[[list[Any]], Sequence[Any]]) -> None:
+                 launch: Callable[[list[Any]], Sequence[Any]], version: tuple[Any, int]) -> None:
         traced = compiled.traced
-        self.overrides, self.generation = config.version()
+        self.overrides, self.generation = version
         self.backend = leaves[0].backend
         self.avals = [leaf.aval for leaf in leaves]
         #: structure of the arguments by name; `only` says that each is a tensor, so that nothing needs flattening
@@ -40,8 +40,8 @@ class Warm:
 
     @classmethod
     def after(cls, compiled: Compiled, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: Sequence[Any],
-              structure: Any, static: Any) -> Warm | None:
-        """The short way for calls like this one; None when there is none."""
+              structure: Any, static: Any, version: tuple[Any, int]) -> Warm | None:
+        """The short way for calls like this one, made when options were as `version` says; None when there is none."""
         plain = getattr(compiled.runner, "plain", None)
         if plain is None or not leaves or any(type(leaf) is not Tensor for leaf in leaves):
             return None
@@ -51,7 +51,7 @@ class Warm:
         launch = plain(backend)
         if launch is None:
             return None
-        warm = cls(compiled, leaves, structure, static, launch)
+        warm = cls(compiled, leaves, structure, static, launch, version)
         warm.only = not kwargs and len(args) == len(leaves) and all(a is b for a, b in zip(args, leaves, strict=True))
         return warm
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import phalanx as px
+from phalanx.compiler import config
 
 X = np.ones((3, 4), np.float32)
 
@@ -113,6 +114,7 @@ def test_only_entry_frames_of_ours_are_left(entry: Callable[[], Any], monkeypatc
     ours = [f for f in files if "test_tensor_errors" not in f]
     assert len(ours) <= 3, files
     monkeypatch.setenv("PHALANX_FULL_TRACEBACK", "1")
+    config.reload()
     with pytest.raises(px.PhalanxError) as whole:
         entry()
     assert len(traceback.extract_tb(whole.value.__traceback__)) > len(files)

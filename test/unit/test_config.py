@@ -32,6 +32,7 @@ def source(name):
 def test_sources_in_their_order(monkeypatch):
     assert source("compiler") == ("mlir", "default")
     monkeypatch.setenv("PHALANX_COMPILER", "evaluator")
+    config.reload()
     assert source("compiler") == ("evaluator", "env")
     config.set_default_options(compiler="mlir")
     assert source("compiler") == ("mlir", "set")
@@ -125,15 +126,32 @@ def test_a_wrong_option_is_refused(values, message):
 ])
 def test_a_wrong_environment_is_refused(monkeypatch, variable, text, message):
     monkeypatch.setenv(variable, text)
+    config.reload()
     with pytest.raises(ArgumentError, match=message):
         config.table()
 
 
-def test_environment_is_read_when_asked_for(monkeypatch):
+def test_environment_is_read_once_until_reload(monkeypatch):
     monkeypatch.setenv("PHALANX_FULL_TRACEBACK", "yes")
+    config.reload()
     assert config.get("full_traceback") is True
     monkeypatch.setenv("PHALANX_FULL_TRACEBACK", "0")
+    assert config.get("full_traceback") is True
+    config.reload()
     assert config.get("full_traceback") is False
+
+
+def test_version_changes_with_every_option():
+    seen = [config.version()]
+    config.set_default_options(debug=0)
+    seen.append(config.version())
+    with config.options(debug=0):
+        seen.append(config.version())
+    config.reload()
+    seen.append(config.version())
+    for position, (overrides, generation) in enumerate(seen):
+        for other, number in seen[position + 1:]:
+            assert other is not overrides or number != generation
 
 
 def test_a_check_refuses_a_value_when_it_is_set(monkeypatch):

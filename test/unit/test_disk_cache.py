@@ -31,6 +31,7 @@ def folder(tmp_path, monkeypatch):
 
     place = tmp_path / "objects"
     monkeypatch.setenv("PHALANX_CACHE_DIR", str(place))
+    config.reload()
     monkeypatch.setattr(native, "_loaded", native.Recent(8))
     cache.forget_folders()
     yield place
@@ -228,6 +229,7 @@ def test_an_unwritable_folder_is_no_obstacle(tmp_path, monkeypatch):
     file = tmp_path / "file"
     file.write_text("")
     monkeypatch.setenv("PHALANX_CACHE_DIR", str(file))
+    config.reload()
     forget()
     np.testing.assert_allclose(np.asarray(compiled()), np.tanh(X) * 3, rtol=1e-5)
 
