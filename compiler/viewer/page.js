@@ -58,7 +58,7 @@ function listPasses() {
     }
     const item = make("li", "pass" + (step.changed ? "" : " same"));
     item.dataset.step = number;
-    item.title = step.reason;
+    item.title = step.name + "\n" + step.reason;
     item.append(make("span", "dot", step.changed ? "●" : ""), make("span", "name", step.name));
     const change = step.place && step.operations ? step.operations - before : 0;
     before = step.operations;
@@ -93,7 +93,7 @@ function layOut() {
   rows = left === right ? left.map((_, i) => [i, i, 0]) : diff(left.map(l => keys[l]), right.map(l => keys[l]));
   const differences = rows.filter(row => row[2]).length;
   if ($("folded").checked) rows = fold(rows);
-  $("said").textContent = differences ? differences + " lines differ" : "no difference";
+  $("said").textContent = ["no difference", "1 line differs"][differences] ?? differences + " lines differ";
   for (const side of sides) {
     $("pane-" + side).querySelector(".room").style.height = rows.length * LINE + "px";
     $("pane-" + side).querySelector("pre").dataset.from = "";
