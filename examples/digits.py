@@ -2,7 +2,7 @@
 
 The data are the 1,797 digits (8x8 pixels) that ship inside scikit-learn; a fifth is held out. The whole training
 step (forward pass, loss, gradient, update) is one `defn`. Afterwards the same step runs under the evaluator and in
-plain NumPy, and some held-out digits are drawn with what the network says.
+plain NumPy, some held-out digits are drawn with what the network says, and the network leaves as a C library.
 
     python examples/digits.py
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from digits_shipped import ship, show
 from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,6 +29,7 @@ HIDDEN, CLASSES, BATCH, EPOCHS = 256, 10, 128, 60
 RATE, MOMENTUM = 0.1, 0.9
 TARGET = 0.97
 PICTURE = Path("digits.png")
+VIEWER = Path("digits.html")
 
 Params = dict[str, Any]
 console = Console()
@@ -184,6 +186,13 @@ def main() -> None:
     draw(held_images, held_labels, predicted, PICTURE)
     console.print(f"{len(held_images)} predictions checked, {np.sum(predicted != held_labels)} wrong; "
                   f"24 of them are drawn in {PICTURE}")
+
+    def predict(x: Any) -> Any:
+        """Probabilities of the ten digits for a batch of images."""
+        return px.softmax(logits(params, x), axis=-1)
+
+    show(predict, VIEWER, console)
+    ship(predict, held_images, held_labels, console)
     if accuracy < TARGET:
         raise SystemExit(f"accuracy {accuracy:.2%} is below {TARGET:.0%}")
 
