@@ -116,7 +116,7 @@ class Compiled:
     def run(self, leaves: Sequence[Any]) -> Any:
         """Run on flattened arguments; returns the user's result structure."""
         backend = backend_of(leaves, self.traced.name)
-        tensors = [leaf if isinstance(leaf, Tensor) else _argument(leaf, aval, backend)
+        tensors = [leaf if isinstance(leaf, Tensor) else tensor_of(leaf, aval, backend)
                    for leaf, aval in zip(leaves, self.traced.inputs, strict=True)]
         storages = [t.storage for t in tensors] + [_moved(t, backend) for t in self.traced.hidden]
         outputs = self.traced.outputs
@@ -133,7 +133,8 @@ class Compiled:
         return tree.unflatten(self.traced.out_tree, found)
 
 
-def _argument(leaf: Any, aval: Aval, backend: Backend) -> Tensor:
+def tensor_of(leaf: Any, aval: Aval, backend: Backend) -> Tensor:
+    """An argument that is not a tensor yet, as one."""
     if isinstance(leaf, (bool, int, float)) and not isinstance(leaf, np.generic):
         return Tensor.from_numpy(np.asarray(leaf, aval.dtype.numpy), backend)
     return Tensor.from_numpy(np.asarray(leaf), backend)

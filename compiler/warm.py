@@ -3,7 +3,8 @@
     f(x)    # flattened, looked up, compiled
     f(x)    # compared with the last call, launched
 
-Anything unusual (named sizes, donation, host calls, arguments that are not tensors) takes the long way every time.
+Tensors, NumPy arrays and Python numbers are compared; anything unusual (named sizes, donation, host calls, other
+array-likes) takes the long way every time.
 """
 
 from __future__ import annotations
@@ -11,25 +12,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from phalanx.compiler import config
-from phalanx.compiler.execution import Compiled
+from phalanx.compiler.execution import Compiled, backend_of, tensor_of
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import tree
+from phalanx.dialects import dtypes
+from phalanx.runtime.backends import Backend
+
+# Kinds of arguments that can be compared by type, shape and dtype; integers also have to fit the default type.
+_KINDS = frozenset({Tensor, np.ndarray, bool, int, float})
+_SMALL = 1 << 31
 
 
 class Warm:
     """What the last call looked like, and how to run the next one like it."""
 
-    __slots__ = ("avals", "backend", "generation", "hidden", "launch", "only", "out_tree", "outputs", "overrides",
-                 "static", "structure")
+    __slots__ = ("avals", "backend", "generation", "hidden", "kinds", "launch", "only", "out_tree", "outputs",
+                 "overrides", "static", "structure")
 
-    def __init__(self, compiled: Compiled, leaves: Sequence[Tensor], structure: Any, static: Any,
+    def __init__(self, compiled: Compiled, leaves: Sequence[Any], backend: Backend, structure: Any, static: Any,
                  launch: Callable[[list[Any]], Sequence[Any]], version: tuple[Any, int]) -> None:
         traced = compiled.traced
         self.overrides, self.generation = version
-        self.backend = leaves[0].backend
-        self.avals = [leaf.aval for leaf in leaves]
-        #: structure of the arguments by name; `only` says that each is a tensor, so that nothing needs flattening
+        self.backend = backend
+        self.avals = traced.inputs
+        self.kinds = [type(leaf) for leaf in leaves]
+        #: structure of the arguments by name; `only` says that none is a container, so that nothing needs flattening
         self.structure = structure
         self.static = static
         self.only = False
@@ -43,15 +53,15 @@ class Warm:
               structure: Any, static: Any, version: tuple[Any, int]) -> Warm | None:
         """The short way for calls like this one, made when options were as `version` says; None when there is none."""
         plain = getattr(compiled.runner, "plain", None)
-        if plain is None or not leaves or any(type(leaf) is not Tensor for leaf in leaves):
+        if plain is None or any(type(leaf) not in _KINDS for leaf in leaves):
             return None
-        backend = leaves[0].backend
+        backend = backend_of(leaves, compiled.traced.name)
         if any(tensor.backend is not backend for tensor in compiled.traced.hidden):
             return None
         launch = plain(backend)
         if launch is None:
             return None
-        warm = cls(compiled, leaves, structure, static, launch, version)
+        warm = cls(compiled, leaves, backend, structure, static, launch, version)
         warm.only = not kwargs and len(args) == len(leaves) and all(a is b for a, b in zip(args, leaves, strict=True))
         return warm
 
@@ -61,22 +71,33 @@ class Warm:
         return overrides is self.overrides and generation == self.generation
 
     def fits(self, leaves: Sequence[Any]) -> bool:
-        """Whether these are tensors like those of the last call."""
+        """Whether these look like those of the last call."""
         if len(leaves) != len(self.avals):
             return False
         backend = self.backend
-        for leaf, aval in zip(leaves, self.avals, strict=True):
-            if type(leaf) is not Tensor or leaf.backend is not backend:
+        for leaf, aval, kind in zip(leaves, self.avals, self.kinds, strict=True):
+            if type(leaf) is not kind:
                 return False
-            found = leaf.aval
-            if found is not aval and (found.dtype is not aval.dtype or found.shape != aval.shape):
+            if kind is Tensor:
+                found = leaf.aval
+                fits = found is aval or (found.dtype is aval.dtype and found.shape == aval.shape)
+                if not fits or leaf.backend is not backend:
+                    return False
+            elif kind is np.ndarray:
+                if leaf.shape != aval.shape or leaf.dtype != aval.dtype.numpy:
+                    return False
+            elif kind is int and not (-_SMALL <= leaf < _SMALL and aval.dtype is dtypes.int32):
                 return False
         return True
 
     def run(self, leaves: Sequence[Any]) -> Any:
         """Launch, and put the results into the user's structure."""
-        results = self.launch([leaf.storage for leaf in leaves] + self.hidden)
         backend = self.backend
+        storages = [
+            leaf.storage if type(leaf) is Tensor else tensor_of(leaf, aval, backend).storage
+            for leaf, aval in zip(leaves, self.avals, strict=True)
+        ]
+        results = self.launch(storages + self.hidden)
         if self.out_tree is None:
             return Tensor(results[0], self.outputs[0], backend)
         found = [Tensor(storage, aval, backend) for storage, aval in zip(results, self.outputs, strict=True)]
