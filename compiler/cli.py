@@ -16,7 +16,7 @@ from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.versions import version
 from phalanx.dialects.errors import PhalanxError
 
-application = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+application = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,
                           help="Phalanx: numerical Python compiled through MLIR.")
 
 
@@ -24,8 +24,8 @@ application.add_typer(cli_cache.commands, name="cache")
 application.command("compile")(cli_compile.compile_command)
 for verb in (cli_inspect.ir, cli_inspect.view, cli_inspect.explain, cli_inspect.bisect, cli_bench.bench):
     application.command()(verb)
-for verb in (cli_artifacts.inspect, cli_artifacts.run, cli_artifacts.verify, cli_artifacts.retarget):
-    application.command()(verb)
+for artifact_verb in (cli_artifacts.inspect, cli_artifacts.run, cli_artifacts.verify, cli_artifacts.retarget):
+    application.command()(artifact_verb)
 
 
 def _show_version(wanted: bool) -> None:
