@@ -290,23 +290,29 @@ def test_threads_share_a_function(predict):
     assert not wrong
 
 
-def test_the_gil_is_released(predict):
-    large = np.ones((300_000, 64), np.float32)
-    out = np.empty((300_000, 10), np.float32)
-    start = time.perf_counter()
-    predict(large, out=out)
-    alone = time.perf_counter() - start
-    steps = 0
-    worker = threading.Thread(target=lambda: predict(large, out=out))
+def longest_pause(worker):
+    """Seconds for which this thread did not get to run while `worker` did."""
+    longest, last = 0.0, time.perf_counter()
     worker.start()
-    began = time.perf_counter()
-    longest, last = 0.0, began
     while worker.is_alive():
-        steps += 1
         now = time.perf_counter()
         longest, last = max(longest, now - last), now
     worker.join()
-    assert steps > 10 and longest < max(alone, 0.02), "the main thread stood still while native code ran"
+    return longest
+
+
+def test_the_gil_is_released(predict):
+    large = np.ones((300_000, 64), np.float32)
+    out = np.empty((300_000, 10), np.float32)
+    ratios = []
+    for _ in range(5):  # a busy machine makes pauses of its own
+        start = time.perf_counter()
+        predict(large, out=out)
+        alone = time.perf_counter() - start
+        ratios.append(longest_pause(threading.Thread(target=lambda: predict(large, out=out))) / alone)
+        if ratios[-1] < 0.6:
+            return
+    raise AssertionError(f"the main thread stood still for {ratios} of the time native code ran")
 
 
 def test_only_numpy_is_imported():
