@@ -44,8 +44,8 @@ def bench(
     if format == "table" and not output:
         Console().print(report, highlight=False, markup=False)
         return
-    texts = {"table": lambda: f"{report}\n", "markdown": report.markdown, "json": lambda: report.json() + "\n"}
-    write(texts[format](), output)
+    text = {"table": f"{report}\n", "markdown": report.markdown(), "json": f"{report.json()}\n"}[format]
+    write(text, output)
 
 
 def _functions(targets: list[str], arg: list[str] | None, inputs: str, *, evaluator: bool, plain: bool,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class _Bisection:
         with context():
             module = native.clone(self.traced.module)
             for text, _ in stage.passes:
-                if not self._step(stage.name, text, lambda text=text: self._after(module, text)):
+                if not self._step(stage.name, text, partial(self._after, module, text)):
                     return f"{text} of the {stage.name} stage"
         return None
 
@@ -109,7 +110,7 @@ class _Bisection:
             number, place = spare[count - 1] if count else (0, 0)
             name = stages[number].passes[place][0] if count else "only passes that are needed"
             where = stages[number].name if count else "all"
-            if not self._step(where, name, lambda fewer=fewer: self._compiled(fewer)):
+            if not self._step(where, name, partial(self._compiled, fewer)):
                 return f"{name} of the {where} stage" if count else self._switches()
         return "a pass of the llvm stage"
 

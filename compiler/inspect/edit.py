@@ -76,9 +76,12 @@ def replaced_stages(compiled: Compiled, stage: str, text: str, file: str) -> Map
         texts = {stage: text}
         with context():
             module = parse(text, f"{stage} stage, edited", file)
+
+            def keep(name: str, after: Any) -> None:
+                texts[name] = str(after)
+
             rest = [name for name in names[names.index(stage) + 1:] if name != LAST]
             if rest:
-                run_stages(module, native.stages(), first=rest[0], label=compiled.traced.name,
-                           after_stage=lambda name, after: texts.setdefault(name, str(after)))
+                run_stages(module, native.stages(), first=rest[0], label=compiled.traced.name, after_stage=keep)
             texts[LAST] = native.assembly(module, compiled.signature)
     return texts

@@ -91,8 +91,9 @@ def explain(compiled: Any) -> Explanation:
         recording = compiled.stages.recording
         clusters = clusters_of(recording)
     report = recording.reports[-1] if recording.reports else ClusterReport()
-    return Explanation(compiled.traced.name, compiled.traced.origin, compiled.reason or "asked for", dict(compiled.seconds),
-                       clusters, decisions(report), report.arena_bytes, report.live_bytes, list(report.buffers), report.copies)
+    traced = compiled.traced
+    return Explanation(traced.name, traced.origin, compiled.reason or "asked for", dict(compiled.seconds), clusters,
+                       decisions(report), report.arena_bytes, report.live_bytes, list(report.buffers), report.copies)
 
 
 def decisions(report: ClusterReport) -> list[Decision]:

@@ -85,5 +85,6 @@ def record(module: Any, label: str) -> Recording:
         seconds = time.perf_counter() - start
         stages = native.stages()
     names = [(stage.name, text, reason) for stage in stages for text, reason in stage.passes]
-    passes = [PassRun(*name, *seen) for name, seen in zip(names, watcher.seen, strict=True)]
+    passes = [PassRun(stage, name, reason, took, operations, changed, text)
+              for (stage, name, reason), (took, operations, changed, text) in zip(names, watcher.seen, strict=True)]
     return Recording(label, before, passes, watcher.ends, reports, lowered, seconds)

@@ -48,11 +48,14 @@ class Tables:
         return self.places.setdefault(place, len(self.places))
 
 
-def page_data(compilations: Sequence[tuple[str, Compiled]], target: str = "", arguments: Sequence[str] = ()) -> dict[str, Any]:
+def page_data(compilations: Sequence[tuple[str, Compiled]], target: str = "", arguments: Sequence[str] = (),
+              ) -> dict[str, Any]:
     """Everything a page of one or two compilations shows; `target` and `arguments` go into the commands to copy."""
     tables = Tables()
     shown = [_compilation(label, compiled, tables) for label, compiled in compilations]
-    files = {file: "".join(linecache.getlines(file)) for file, _ in tables.places}
+    own = [compiled.traced.origin.rpartition(":")[0] for _, compiled in compilations]  # shown first
+    used = sorted(dict.fromkeys(file for file, _ in tables.places), key=lambda file: file not in own)
+    files = {file: "".join(linecache.getlines(file)) for file in used}
     words = ["phalanx-opt", f"--trace={shlex.quote(target)}", *(f"--arg={shlex.quote(word)}" for word in arguments)]
     return {
         "stamp": versions.stamp()[3:],

@@ -17,15 +17,15 @@
 # RUN: not %phalanx bench %s:difference %s:wrong --seconds 0.02 2>&1 | FileCheck %s --check-prefix=WRONG
 
 
-def difference(x: "f32[8]", y: "f32[8]"):
+def difference(x: "f32[8]", y: "f32[8]"):  # noqa: F821
     return (x - y) * (x - y)
 
 
-def other(x: "f32[8]", y: "f32[8]"):
+def other(x: "f32[8]", y: "f32[8]"):  # noqa: F821
     return x * x - 2.0 * x * y + y * y
 
 
-def wrong(x: "f32[8]", y: "f32[8]"):
+def wrong(x: "f32[8]", y: "f32[8]"):  # noqa: F821
     return (x - y) + 1.0
 
 

@@ -6,14 +6,15 @@
 # RUN: not phalanx-opt --trace=%s:doubled --arg=y=f32[4] 2>&1 | FileCheck %s --check-prefix=ARG
 # RUN: not phalanx-opt --arg=y=f32[4] 2>&1 | FileCheck %s --check-prefix=ALONE
 # RUN: phalanx-opt --show-dialect | FileCheck %s --check-prefix=DIALECT
-# RUN: phalanx-opt --trace=%s:doubled --arg=x=f32[4] --px-cse --mlir-print-ir-after-all 2>&1 | FileCheck %s --check-prefix=AFTER
+# RUN: phalanx-opt --trace=%s:doubled --arg=x=f32[4] --px-cse --mlir-print-ir-after-all 2>&1 \
+# RUN:   | FileCheck %s --check-prefix=AFTER
 
 
 def doubled(x):
     return x + x
 
 
-def annotated(x: "f32[2]"):
+def annotated(x: "f32[2]"):  # noqa: F821
     return doubled(x)
 
 
@@ -24,7 +25,7 @@ def annotated(x: "f32[2]"):
 # LINALG-NOT: "px.
 
 # ANNOTATED: tensor<2xf32>
-# ANNOTATED: opt-trace.py":13:
+# ANNOTATED: opt-trace.py":14:
 
 # NEAR: error: target: {{.*}} has no 'double'
 # NEAR-NEXT: hint: did you mean doubled?

@@ -83,7 +83,8 @@ def test_a_lit_configuration_to_import(tmp_path):
     (tmp_path / "good.mlir").write_text(
         "// RUN: phalanx-opt %s --px-cse | FileCheck %s\n// CHECK: func.func @f\nfunc.func @f() { return }\n")
     (tmp_path / "bad.mlir").write_text("// RUN: phalanx-opt %s | FileCheck %s\n// CHECK: @g\nfunc.func @f() { return }\n")
-    done = subprocess.run([sys.executable, "-c", "from lit.main import main; main()", "-v", str(tmp_path)], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-c", "from lit.main import main; main()", "-v", str(tmp_path)],
+                          capture_output=True, text=True,
                           env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "PHALANX_LIT_OUTPUT": str(tmp_path / "out")})
     assert "PASS: mine :: good.mlir" in done.stdout
     assert "FAIL: mine :: bad.mlir" in done.stdout
