@@ -23,6 +23,7 @@ from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
 from phalanx.compiler.targets.isa import runs_here
 from phalanx.compiler.trace.locations import user_location_text
 from phalanx.dialects.errors import ArtifactError, CompileError, DeviceError
+from phalanx.dialects.opdef import REGISTRY
 from phalanx.runtime import jit, threads
 from phalanx.runtime.backends import Backend
 from phalanx.runtime.buffer import Buffer
@@ -105,8 +106,9 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
     known = None if own_passes else _loaded.get(key)
     if known is not None:
         seconds["cache hit"] = 0.0
-    elif not own_passes:
-        known = _load_from_disk(digest, key, seconds)
+    stored = None if own_passes or known is not None or _has_foreign_operations(module) else cache.disk()
+    if stored is not None:
+        known = _load_from_disk(stored, digest, key, seconds)
     if known is not None:
         if config.get("dump_ir"):  # the code is there, the reader still wants to see how it came about
             with context():
@@ -125,7 +127,6 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
         artifact, code = _finish(lowered, target, signature, seconds)
     if own_passes:
         return code, overwritten
-    stored = cache.disk()
     if stored is not None:
         pairs = tuple(number for pair in overwritten.items() for number in pair)
         stored.put(cache.Entry(label, {"ir": digest, **surroundings()}, artifact.object, pairs))
@@ -145,11 +146,19 @@ def _finish(lowered: ir.Module, target: CpuTarget, signature: Signature, seconds
     return artifact, code
 
 
-def _load_from_disk(digest: str, key: tuple[Any, ...], seconds: dict[str, float],
+def _has_foreign_operations(module: ir.Module) -> bool:
+    """Whether operations defined outside Phalanx occur: the key on disk knows nothing of their source."""
+    foreign = [op.name for op in REGISTRY.values() if not op.__module__.startswith("phalanx.")]
+    if not foreign:
+        return False
+    text = module.operation.get_asm(enable_debug_info=False)
+    return any(f'"px.{name}"' in text for name in foreign)
+
+
+def _load_from_disk(stored: cache.DiskCache, digest: str, key: tuple[Any, ...], seconds: dict[str, float],
                     ) -> tuple[Any, dict[int, int]] | None:
     """The code another process (or this one, earlier) left on disk; None when there is none that runs here."""
-    stored = cache.disk()
-    if stored is None or not runs_here(target_in_force().isa):  # the folder may be shared with another machine
+    if not runs_here(target_in_force().isa):  # the folder may be shared with another machine
         return None
     start = now()
     name = cache.key_of({"ir": digest, **surroundings()})

@@ -240,6 +240,40 @@ def test_switched_off(folder):
     assert not folder.exists()
 
 
+OWN_OPERATION = '''
+import numpy as np
+import phalanx as px
+from phalanx.dialects.kinds import FloatFunction
+from phalanx.dialects.opdef import Float, Operand, op
+
+@op()
+class half(FloatFunction):
+    """x / 2.
+
+    >>> half(px.asarray(1.0))
+    px.Tensor(0.5, dtype=float32)
+    """
+
+    x: Operand[Float]
+    eval = lambda xp, x: x / 2
+    scalar = lambda s, x: s.arith("divf", x, s.like(FACTOR, x))
+    vjp = lambda ct, out, x: (ct / 2,)
+
+print(px.jit(lambda x: half(x))(np.ones(2, np.float32)))
+'''
+
+
+def test_operations_of_the_user_are_not_kept(folder):
+    """Their lowering may change without the key noticing."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for factor, result in (("2", "0.5"), ("4", "0.25")):
+        done = subprocess.run([sys.executable, "-c", OWN_OPERATION.replace("FACTOR", factor)], env=environment,
+                              capture_output=True, text=True, check=False)
+        assert done.stdout == f"px.Tensor([{result} {result}], dtype=float32)\n", done.stderr
+    store = cache.disk()
+    assert store is not None and store.entries() == []
+
+
 def test_donation_survives_the_disk(folder):
     def update(x):
         return x + 1
