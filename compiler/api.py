@@ -274,6 +274,7 @@ class Defn:
             compiled = self._compile(signature, "px.compile")
             compiled.flatten = lambda args, kwargs: self._flatten(args, kwargs)
             compiled.structure = signature.structure
+            compiled.shorten = Warm.after
             return compiled
 
     def signature_of(self, *specs: Any, **keyword_specs: Any) -> Signature:

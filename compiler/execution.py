@@ -43,6 +43,9 @@ class Compiled:
         #: set by px.compile: how arguments are flattened, and the structure they must have
         self.flatten: Callable[..., Any] | None = None
         self.structure: Any = None
+        #: set by px.compile: makes the short way of the next call out of this one
+        self.shorten: Callable[..., Any] | None = None
+        self._warm: Any = None
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{a.name}: {a}" for a in self.signature.inputs[:len(self.traced.inputs)])
@@ -50,7 +53,14 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return self.run(self._leaves(args, kwargs))
+            warm = self._warm
+            if warm is not None and warm.only and not kwargs and warm.in_force() and warm.fits(args):
+                return warm.run(args)
+            leaves = self._leaves(args, kwargs)
+            result = self.run(leaves)
+            if self.shorten is not None:
+                self._warm = self.shorten(self, args, kwargs, leaves, self.structure, (), config.version())
+            return result
         except PhalanxError as error:
             raise for_user(error) from error.__cause__
 

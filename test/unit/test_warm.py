@@ -142,3 +142,20 @@ def test_other_backends_go_the_long_way() -> None:
         result = f(x)
         assert result.backend.name == "numpy"
         np.testing.assert_array_equal(result.numpy(), X + 1)
+
+
+def test_a_compiled_function_has_one_too() -> None:
+    compiled = px.compile(lambda x: x + 1, px.spec("f32[2,3]"))
+    for value in (0, 1, 2):
+        np.testing.assert_array_equal(compiled(px.asarray(X + value)).numpy(), X + value + 1)
+    assert isinstance(compiled._warm, Warm)
+    with pytest.raises(px.ShapeError):
+        compiled(px.asarray(X[:1]))
+    np.testing.assert_array_equal(compiled(X).numpy(), X + 1)
+
+
+def test_named_sizes_take_the_long_way() -> None:
+    compiled = px.compile(lambda x: x + 1, px.spec("f32[n,3]"))
+    for rows in (1, 2):
+        np.testing.assert_array_equal(compiled(px.asarray(X[:rows])).numpy(), X[:rows] + 1)
+    assert compiled._warm is None
