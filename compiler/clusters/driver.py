@@ -42,7 +42,7 @@ class Driver:
         self.workspace: Any = None  # memref<i8>, patched in when the arena's size is known
         self.done: set[Cluster] = set()
         self.calls = 0
-        self.copies: list[Any] = []  # locations of copies, for the report
+        self.copies: list[tuple[Any, str]] = []  # locations of copies and why they are made, for the report
 
     # Blocks.
 
@@ -131,7 +131,7 @@ class Driver:
         if view.contiguous and target.contiguous:
             extents: tuple[Size, ...] = (sizes.product(view.sizes),)
             view, strides = View(extents, (1,), view.offset), (1,)
-        self.copies.append(ir.Location.current)
+        self.copies.append((ir.Location.current, _why_copied(tensor, place)))
         self._strided_copy(tensor, view, Place(place.buffer, strides, place.offset))
 
     def _strided_copy(self, tensor: Tensor, view: View, place: Place) -> None:
