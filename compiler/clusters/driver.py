@@ -290,6 +290,23 @@ class Driver:
         self.memory.host_call(call.site, buffers)
 
 
+_PURPOSE = {
+    "result": "into the memory the caller gave for a result",
+    "carried": "into what a loop carries",
+    "arena": "into memory of its own",
+}
+
+
+def _why_copied(tensor: Tensor, place: Place) -> str:
+    """What the reader of a report should know of a copy."""
+    where = _PURPOSE.get(place.buffer.kind, "elsewhere")
+    if tensor.node is None:
+        return f"copied {where}: the value is an argument, whose own memory must stay as it is"
+    if tensor.home is not None and tensor.home.buffer.kind == place.buffer.kind == "result":
+        return f"copied {where}: the same value is a result twice"
+    return f"copied {where}: its first place is still read, or was chosen by another reader"
+
+
 class _Located:
     """Stands for the op of a copy, which has none of its own."""
 
