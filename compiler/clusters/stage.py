@@ -241,8 +241,8 @@ class _Stage:
         self.report.functions = len(driver.outliner.known)
         self.report.calls = driver.calls
         self.report.copies = len(driver.copies)
-        for location in driver.copies:
-            self.report.remarks.append(Remark("a copy of the whole value is made here", str(location), missed=True))
+        for location, why in driver.copies:
+            self.report.remarks.append(Remark(why, str(location), missed=True))
         self.report.arena_bytes = None if plan.slots else plan.static_bytes
         self.report.live_bytes = memory.most_alive()
         self.report.buffers = [
