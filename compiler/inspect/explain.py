@@ -56,7 +56,8 @@ class Explanation:
         lines = ["", f"clusters: {len(self.clusters)}"]
         for cluster in self.clusters:
             called = "" if cluster.calls == 1 else f", called from {cluster.calls} places"
-            lines.append(f"  {cluster.name}: {cluster.kind} of {len(cluster.operations)} operations{called}")
+            operations = _counted(len(cluster.operations), "operation")
+            lines.append(f"  {cluster.name}: {cluster.kind} of {operations}{called}")
             lines.append(f"    {cluster.schedule}")
             lines += [f"    {_shown(line.file, line.line)}" for line in cluster.lines]
         return lines
@@ -64,7 +65,7 @@ class Explanation:
     def _decisions(self) -> list[str]:
         if not self.decisions:
             return []
-        copies = [d for d in self.decisions if "copy" in d.message]
+        copies = [d for d in self.decisions if d.message.startswith("copied ")]
         fused = [d for d in self.decisions if d not in copies]
         lines = ["", "why:"]
         lines += [f"  {decision}" for decision in dict.fromkeys(fused)]
@@ -104,6 +105,10 @@ def decisions(report: ClusterReport) -> list[Decision]:
         if place:
             found.append(Decision(remark.message, place.group(1), int(place.group(2)), remark.missed))
     return found
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _shown(file: str, line: int) -> str:

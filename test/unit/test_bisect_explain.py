@@ -44,6 +44,14 @@ def test_why_and_memory_are_told(explanation):
     assert [(b.offset, b.nbytes) for b in explanation.buffers] == [(0, 128)]
 
 
+def test_copies_say_why():
+    same = px.compile(lambda x: x, "f32[4]").explain()
+    assert same.copies == 1
+    assert same.decisions[0].message == ("copied into the memory the caller gave for a result: the value is an argument, "
+                                         "whose own memory must stay as it is")
+    assert "copies: 1" in str(same)
+
+
 def test_the_reasons_of_recompiles():
     f = px.jit(lambda x: x * 2)
     for size in (2, 3):
