@@ -10,6 +10,7 @@ from typing import Any
 
 from phalanx.compiler.clusters.sizes import Size, product
 from phalanx.compiler.clusters.view import Access, View
+from phalanx.dialects.errors import CompileError
 
 BYTES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "bf16": 2, "f32": 4, "f64": 8, "index": 8}
 
@@ -60,7 +61,11 @@ class Tensor:
 
     @property
     def item_bytes(self) -> int:
-        return BYTES[str(self.element)]
+        try:
+            return BYTES[str(self.element)]
+        except KeyError:
+            raise CompileError(f"clusters: no element type {self.element}",
+                               hint=f"one of {', '.join(BYTES)}") from None
 
     @property
     def nbytes(self) -> Size:

@@ -14,7 +14,8 @@ from mlir import ir
 from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.pipeline.registry import pass_
 from phalanx.dialects.analysis import Avals, is_tensor, op_of
-from phalanx.dialects.errors import CompileError, PhalanxError
+from phalanx.dialects.errors import CompileError, PhalanxError, ShapeError
+from phalanx.dialects.registration import attributes_of
 from phalanx.dialects.types import tensor_type
 
 # What inference meets when an attribute is of another kind than the op's field.
@@ -54,12 +55,24 @@ def _holds_px(function: ir.Operation) -> bool:
     return found
 
 
+# Attributes by what they hold, whatever the op.
+_AXES = ("axis", "axes")
+_PAIRED_AXES = ("contract", "batch_axes")
+_SIZES = ("shape", "sizes", "size", "start", "limit", "interior")
+
+
+def _check_axes(op: str, name: str, axes: tuple[int, ...], rank: int) -> None:
+    if not all(0 <= axis < rank for axis in axes) or len(set(axes)) != len(axes):
+        raise ShapeError(f"{op}: {name} are different numbers from 0 to {rank - 1}, got {axes}")
+
+
 class _CheckedAvals(Avals):
     """Inference along a function that says where it fails, and compares with the types written down."""
 
     def _operation(self, operation: ir.Operation) -> None:
         try:
             super()._operation(operation)
+            self._attributes(operation)
         except CompileError:
             raise
         except PhalanxError as error:
@@ -69,6 +82,22 @@ class _CheckedAvals(Avals):
                                            operation) from None
         if op_of(operation) is not None:
             self._compare(operation)
+
+    def _attributes(self, operation: ir.Operation) -> None:
+        """Hold axes and sizes to the form calls give them; inference and lowering rely on it."""
+        op = op_of(operation)
+        if op is None or not op.attributes:
+            return
+        attributes, operands = attributes_of(op, operation), [self.known[o] for o in operation.operands]
+        for name, value in attributes.items():
+            if name in _AXES and value is not None:
+                rank = len(attributes["shape"]) if "shape" in attributes else operands[0].ndim
+                _check_axes(op.name, name, value if isinstance(value, tuple) else (value,), rank)
+            elif name in _PAIRED_AXES:
+                for axes, operand in zip(value, operands, strict=True):
+                    _check_axes(op.name, name, axes, operand.ndim)
+            elif name in _SIZES and any(isinstance(size, int) and size < 0 for size in value):
+                raise ShapeError(f"{op.name}: {name} cannot be negative, got {value}")
 
     def _compare(self, operation: ir.Operation) -> None:
         for result in operation.results:

@@ -36,6 +36,8 @@ def _traced_or_defn(function: Callable[..., Any], build: Callable[..., Any]) -> 
 
 def _positions(argnums: int | Sequence[int], count: int, who: str) -> tuple[int, ...]:
     found = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not all(isinstance(position, int) for position in found):
+        raise ArgumentError(f"{who}: argnums are positions of arguments, got {argnums!r}")
     for position in found:
         if not -count <= position < count:
             raise ArgumentError(f"{who}: argnums {position} is out of range, the call has {count} positional arguments")

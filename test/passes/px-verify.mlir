@@ -100,3 +100,29 @@ func.func @scalar(%n: index, %x: tensor<4xf32>) -> tensor<4xf32> {
   %0 = "px.exp"(%x) : (tensor<4xf32>) -> tensor<4xf32>
   return %0 : tensor<4xf32>
 }
+
+// -----
+
+// Axes and sizes have the form calls give them, or nothing after this pass could rely on them.
+
+func.func @axes(%x: tensor<3x4xf32>) -> tensor<3x4xf32> {
+  // expected-error @below {{reverse: axes are different numbers from 0 to 1, got (99999999999, 1)}}
+  %0 = "px.reverse"(%x) {axes = array<i64: 99999999999, 1>} : (tensor<3x4xf32>) -> tensor<3x4xf32>
+  return %0 : tensor<3x4xf32>
+}
+
+// -----
+
+func.func @negative_axis(%x: tensor<3x4xf32>) -> tensor<3x4xf32> {
+  // expected-error @below {{cumulative: axis are different numbers from 0 to 1, got (-1,)}}
+  %0 = "px.cumulative"(%x) {axis = -1 : i64, combine = "add", reverse = false} : (tensor<3x4xf32>) -> tensor<3x4xf32>
+  return %0 : tensor<3x4xf32>
+}
+
+// -----
+
+func.func @negative_size(%x: tensor<f32>) -> tensor<4xf32> {
+  // expected-error @below {{full: shape cannot be negative, got (-4,)}}
+  %0 = "px.full"(%x) {shape = array<i64: -4>} : (tensor<f32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
