@@ -244,8 +244,7 @@ def run_passes(text: str, arguments: Arguments, announcer: Announcer) -> int:
         try:
             printed.append(process(chunk, arguments, announcer))
         except PhalanxError as error:
-            if versions.foreign(text) and error.note is None:
-                error.note = versions.foreign(text)
+            error.note = "\nnote: ".join(filter(None, (error.note, versions.foreign(text)))) or None
             if error.location and error.location.startswith("-:"):  # MLIR's name for text it was handed
                 error.location = arguments.file + error.location[1:]
             errors.append(error)
