@@ -28,7 +28,10 @@ def is_artifact(word: str) -> bool:
 
 
 def inspect(file: Artifact) -> None:
-    """What is inside: functions with their types and sizes, levels, machine, weights; nothing is run."""
+    """What is inside: functions with their types and sizes, levels, machine, weights; nothing is run.
+
+    Example: phalanx inspect predict.so
+    """
     if _is_package(file):
         with open(file, "rb") as opened, Package(file, opened) as package:
             print(f"{file}: package {package.name}, {file.stat().st_size:,} bytes")
@@ -75,7 +78,10 @@ def run(
     size: Sizes = None,
     output: Annotated[str, typer.Option("-o", "--output", help="An .npz file for the results.")] = "",
 ) -> None:
-    """Call a function with arrays from a file, or with random ones, and show the results."""
+    """Call a function with arrays from a file, or with random ones, and show the results.
+
+    Example: phalanx run predict.so --inputs x.npz -o results.npz
+    """
     chosen = _function(file, function)
     given = _from_file(chosen, inputs) if inputs else random_inputs(chosen.entry, sizes_of(size))
     results = chosen.call_flat(given)
@@ -94,7 +100,10 @@ def verify(
     file: Artifact,
     rtol: Annotated[float, typer.Option(help="Allowed difference relative to the largest value; 0: by dtype.")] = 0.0,
 ) -> None:
-    """Load the file and repeat the calls recorded in a package; a library is called once with random arrays."""
+    """Load the file and repeat the calls recorded in a package; a library is called once with random arrays.
+
+    Example: phalanx verify predict.pxa
+    """
     library = loader.open_library(file)
     entries = {f.entry.name: f.entry for f in library}
     if not _is_package(file):
@@ -134,7 +143,10 @@ def retarget(
     target: Annotated[str, typer.Option(help="What to add, e.g. aarch64 or x86-64-v3,x86-64-v4.")],
     output: Annotated[str, typer.Option("-o", "--output", help="Write there instead of over FILE.")] = "",
 ) -> None:
-    """Add libraries for other machines to a package; the source of its functions is not needed."""
+    """Add libraries for other machines to a package; the source of its functions is not needed.
+
+    Example: phalanx retarget predict.pxa --target aarch64
+    """
     from phalanx.compiler.aot.package import retarget as add  # the compiler, with MLIR
 
     for line in add(file, target, Path(output) if output else None):
