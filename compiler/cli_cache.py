@@ -39,7 +39,10 @@ def _read(store: DiskCache) -> list[tuple[Listed, Entry]]:
 
 @commands.command("ls")
 def show() -> None:
-    """Every entry, the most recently used first."""
+    """Every entry, the most recently used first.
+
+    Example: phalanx cache ls
+    """
     store = _opened()
     entries = _read(store)
     for listed, entry in entries:
@@ -53,7 +56,10 @@ def show() -> None:
 def why(
     name: Annotated[str, typer.Argument(help="A function, or the first letters of a key.")],
 ) -> None:
-    """What each entry of a function was made for, and what would keep this process from using it."""
+    """What each entry of a function was made for, and what would keep this process from using it.
+
+    Example: phalanx cache why predict
+    """
     from phalanx.compiler import native  # MLIR is needed only here
 
     found = [entry for _, entry in _read(_opened()) if entry.label == name or entry.key.startswith(name)]
@@ -74,6 +80,9 @@ def why(
 
 @commands.command()
 def clear() -> None:
-    """Remove every entry."""
+    """Remove every entry.
+
+    Example: phalanx cache clear
+    """
     store = _opened()
     print(f"removed {store.clear()} entries from {store.folder}")
