@@ -24,7 +24,10 @@ def compile_command(
     name: Annotated[str, typer.Option(help="Name of the C function, when there is one; its own without.")] = "",
     weights: Annotated[str, typer.Option(help="Large captured tensors: embedded, or external in a file.")] = "embedded",
 ) -> None:
-    """Compile functions ahead of time into a shared library with a C header."""
+    """Compile functions ahead of time into a shared library with a C header.
+
+    Example: phalanx compile model.py:predict --arg x=f32[n,64] -o predict.so
+    """
     source, _, attributes = function.rpartition(":")
     if not source or not attributes:
         raise ArgumentError(f"compile: cannot read {function!r}", hint="phalanx compile model.py:predict --arg x=f32[n,64]")
