@@ -44,7 +44,10 @@ def options(
 
 @application.command()
 def doctor() -> None:
-    """Versions, machine, threads, backends and every setting with where it came from."""
+    """Versions, machine, threads, backends and every setting with where it came from.
+
+    Example: phalanx doctor > report.txt
+    """
     console = Console()
     for section in doctoring.report():
         table = Table("", "", show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 2))
@@ -58,7 +61,10 @@ def doctor() -> None:
 def show_config(
     name: Annotated[str, typer.Argument(help="One option; all of them without.")] = "",
 ) -> None:
-    """Every setting, its value and where it came from, or the value of one."""
+    """Every setting, its value and where it came from, or the value of one.
+
+    Example: phalanx config opt_level
+    """
     print(config.get(name) if name else config.table())
 
 
