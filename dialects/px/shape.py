@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import DTypeError, ShapeError, TraceError
 from phalanx.dialects.kinds import Movement, Sample, emit
 from phalanx.dialects.opdef import VARIADIC_LIMIT, AnyType, Attr, Axes, Operand, Sizes, Variadic, lookup, op
+
+# Positions in memory are 64-bit integers.
+_MOST = 2**63 - 1
 
 
 def normalize_size(value: Any, who: str) -> Size:
@@ -33,9 +37,11 @@ def normalize_size(value: Any, who: str) -> Size:
 
 def normalize_shape(shape: Any, who: str) -> Shape:
     """A shape given as one size or as a sequence of sizes."""
-    if isinstance(shape, Iterable):
-        return tuple(normalize_size(s, who) for s in shape)
-    return (normalize_size(shape, who),)
+    sizes = tuple(normalize_size(s, who) for s in shape) if isinstance(shape, Iterable) else (normalize_size(shape, who),)
+    # Counted without the zeros, as strides are.
+    if math.prod(s for s in sizes if isinstance(s, int) and s) > _MOST:
+        raise ShapeError(f"{who}: no memory has that many elements, got shape {sizes}")
+    return sizes
 
 
 def is_size(size: Size, value: int) -> bool:
