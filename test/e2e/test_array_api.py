@@ -180,7 +180,7 @@ def test_generic_code_runs_inside_a_traced_function() -> None:
 
 def test_isin() -> None:
     x = np.asarray([[1.0, np.nan], [3.0, 5.0]], np.float32)
-    np.testing.assert_array_equal(px.isin(x, np.float32([3, np.nan, 1])), [[True, False], [True, False]])
+    np.testing.assert_array_equal(px.isin(x, np.asarray([3, np.nan, 1], np.float32)), [[True, False], [True, False]])
     np.testing.assert_array_equal(px.isin(x, 5, invert=True), [[True, True], [True, False]])
     assert not px.isin(3, np.zeros((0,), np.int32))
 
