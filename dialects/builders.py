@@ -7,7 +7,7 @@ result is rounded once per op, as NumPy does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ class Lowered:
 
     value: ir.Value
     aval: Aval
+    #: the one value of every element, where it is a constant; readers put it into their code
+    splat: Any = None
 
 
 def _is_half(dtype: DType) -> bool:
@@ -245,7 +247,8 @@ class Lowering:
 
     def fill(self, aval: Aval, value: Any) -> Lowered:
         """A tensor of one value: a Python number, or a storage scalar SSA value."""
-        if not isinstance(value, ir.Value):
+        splat = None if isinstance(value, ir.Value) else value
+        if splat is not None:
             value = self.storage_constant(value, aval.dtype)
         out = self.empty(aval)
         made = ir.Operation.create(
@@ -279,7 +282,8 @@ class Lowering:
         the tensor, a loop number, `("c", constant)` or `("d", loop, scale, offset)`.
         """
         loops = len(outputs[0].shape) if loops is None else loops
-        maps = [m for _, m in inputs]
+        read = [(i, m) for i, m in inputs if i.splat is None]
+        maps = [m for _, m in read]
         maps += list(output_maps) if output_maps is not None else [range(loops)] * len(outputs)
         outs = [i.value for i in inits] if inits is not None else [self.empty(a) for a in outputs]
         iterators = ["reduction" if i in reductions else "parallel" for i in range(loops)]
@@ -287,23 +291,34 @@ class Lowering:
             "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(self._map(loops, m)) for m in maps]),
             "iterator_types": ir.ArrayAttr.get(
                 [ir.Attribute.parse(f"#linalg.iterator_type<{i}>") for i in iterators]),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(inputs), len(outs)]),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(read), len(outs)]),
         }
         if kind:
             attributes["px.kind"] = ir.StringAttr.get(kind)
         made = ir.Operation.create("linalg.generic", results=[o.type for o in outs],
-                                   operands=[i.value for i, _ in inputs] + outs, attributes=attributes, regions=1)
-        avals = [i.aval for i, _ in inputs] + list(outputs)
-        block = made.regions[0].blocks.append(*[storage_type(a.dtype) for a in avals])
+                                   operands=[i.value for i, _ in read] + outs, attributes=attributes, regions=1)
+        block = made.regions[0].blocks.append(*[storage_type(i.aval.dtype) for i, _ in read],
+                                              *[storage_type(a.dtype) for a in outputs])
         with ir.InsertionPoint(block):
-            used = list(block.arguments) if inits is not None else list(block.arguments)[: len(inputs)]
-            values = used if raw else [self.scalars.load(v, a.dtype) for v, a in zip(used, avals, strict=False)]
+            arguments = iter(block.arguments)
+            values = [self._element(i, arguments, raw) for i, _ in inputs]
+            if inits is not None:
+                values += [v if raw else self.scalars.load(v, a.dtype) for v, a in zip(arguments, outputs, strict=True)]
             found = body(*values)
             found = list(found) if isinstance(found, (tuple, list)) else [found]
             if not raw:
                 found = [self.scalars.store(v, a.dtype) for v, a in zip(found, outputs, strict=True)]
             ir.Operation.create("linalg.yield", operands=found)
         return [Lowered(r, a) for r, a in zip(made.results, outputs, strict=True)]
+
+    def _element(self, source: Lowered, arguments: Iterator[ir.Value], raw: bool) -> ir.Value:
+        """What the body sees of one input: a constant for splats, else the next block argument."""
+        dtype = source.aval.dtype
+        if source.splat is not None:
+            return (self.storage_constant(source.splat, dtype) if raw
+                    else self.scalars.constant(source.splat, dtype))
+        value = next(arguments)
+        return value if raw else self.scalars.load(value, dtype)
 
     def _map(self, loops: int, entries: Sequence[MapEntry]) -> ir.AffineMap:
         return ir.AffineMap.get(loops, 0, [_affine(e) for e in entries])

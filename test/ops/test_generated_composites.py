@@ -71,9 +71,12 @@ CALLS = {
     "var": lambda f: f(X, axis=0, correction=1.0),
     "vector_norm": lambda f: f(X, axis=1, ord=3),
     "gelu": lambda f: f(Y, approximate="tanh"),
+    "isin": lambda f: f(ROWS, ROWS[:2]),
+    "searchsorted": lambda f: f(np.sort(X[0]), Y[0]),
 }
-#: whose elements are not defined, or that take a key (they have tests of their own)
-OTHERWISE = {n for n, c in COMPOSITES.items() if n.startswith("empty") or c.family == "random"}
+#: whose elements are not defined, that take a key, or whose shape the data decide (they have tests of their own)
+OTHERWISE = {n for n, c in COMPOSITES.items() if n.startswith("empty") or c.family == "random"} | {
+    "nonzero"}  # its result has as many rows as the data say: not for compiled code
 
 
 def arrays(result):

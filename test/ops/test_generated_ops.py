@@ -81,7 +81,8 @@ def test_eager_ops_agree_on_every_backend(name):
         for backend, arrays in results.items():
             where = f"{backend}: {label(op, (operands, attrs), dtype)}"
             for actual, expected, scale in zip(arrays, results["numpy"], scales, strict=True):
-                units = generated.ulps(op, dtypes.dtype_of(expected.dtype))
+                # NumPy rounds sqrt correctly; vectorised libraries need not, so theirs may be one off.
+                units = max(generated.ulps(op, dtypes.dtype_of(expected.dtype)), int(backend == "torch"))
                 generated.assert_same(
                     generated.plain_zeros(op, actual), generated.plain_zeros(op, expected), units, where, scale
                 )

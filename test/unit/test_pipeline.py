@@ -80,7 +80,8 @@ def test_options_are_read():
 def test_every_pass_has_a_lit_test_and_a_file_of_its_name():
     passes = registry.all_passes()
     assert {"px-cse", "px-dce", "px-canonicalize"} <= set(passes)
-    for name, info in passes.items():
+    ours = {n: i for n, i in passes.items() if i.run.__module__.startswith("phalanx.")}  # not those of other tests
+    for name, info in ours.items():
         assert (ROOT / "test" / "passes" / f"{name}.mlir").exists(), f"{name} has no test/passes/{name}.mlir"
         stem = name.replace("-", "_")
         assert info.file.stem in (stem, stem.removeprefix("px_")), f"{name} does not stand in a file of its name"
