@@ -16,7 +16,7 @@ from phalanx.dialects.errors import ArgumentError, DTypeError
 from phalanx.runtime.backends import get_backend
 from phalanx.runtime.device import Device
 
-VERSIONS = ("2022.12", "2023.12", "2024.12")
+VERSIONS = ("2022.12", "2023.12", "2024.12", "2025.12")
 
 e = math.e
 inf = math.inf
