@@ -40,7 +40,7 @@ def test_memory_of_any_layout(array: np.ndarray[Any, Any], backend: str) -> None
 @pytest.mark.parametrize("value", [
     np.array([object()]), np.array("abc"), np.array("2020-01-01", dtype="M8[D]"), np.zeros(2, [("a", "f4")]),
     np.zeros(2, np.longdouble), np.zeros(2, np.complex64), 2**64, -2**63 - 1, 1j, "a", b"a", object(), {1, 2}, Ellipsis,
-    np.ma.array([1.0, 2.0], mask=[0, 1])], ids=repr)
+    np.ma.array([1.0, 2.0], mask=[0, 1])], ids=lambda value: f"{type(value).__name__}-{getattr(value, 'dtype', '')}")
 def test_values_that_are_no_tensors(value: Any) -> None:
     for call in (px.asarray, px.jit(lambda x: x)):
         with pytest.raises(px.PhalanxError):
