@@ -106,7 +106,7 @@ def readable(array: Array) -> Array:
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned):
         array = np.require(array, requirements=("C", "A"))
-    if array.dtype.kind == "b" and array.size and int(array.view(np.uint8).max()) > 1:
+    if array.dtype.kind == "b" and array.size and bool(np.any(array.view(np.uint8) > 1)):
         array = array.view(np.uint8) != 0
     return array
 

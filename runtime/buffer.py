@@ -231,6 +231,6 @@ def _why_not_shared(array: np.ndarray[Any, Any], dtype: DType) -> str | None:
     address = address_of(array)
     if address % ALIGNMENT:
         return f"the memory is not {ALIGNMENT}-byte aligned (address {address:#x})"
-    if dtype.is_bool and array.size and int(array.view(np.uint8).max()) > 1:
+    if dtype.is_bool and array.size and bool(np.any(array.view(np.uint8) > 1)):
         return "some truth values are neither 0 nor 1"
     return None

@@ -307,10 +307,12 @@ class NumPyNamespace(Namespace):
         return np.asarray(array).view(dtype.numpy)
 
     def argmax(self, array: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
-        return np.argmax(self._ordered(array), axis=axis, keepdims=keepdims)
+        found: Any = np.argmax(self._ordered(array), axis=axis, keepdims=bool(keepdims))  # type: ignore[call-overload,unused-ignore]
+        return found
 
     def argmin(self, array: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
-        return np.argmin(self._ordered(array), axis=axis, keepdims=keepdims)
+        found: Any = np.argmin(self._ordered(array), axis=axis, keepdims=bool(keepdims))  # type: ignore[call-overload,unused-ignore]
+        return found
 
     def _ordered(self, array: Array) -> Array:
         # The argmax of bfloat16 does not stop at NaN.
