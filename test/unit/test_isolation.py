@@ -12,7 +12,7 @@ from phalanx.compiler.isolation import attempt
 from phalanx.compiler.pipeline.run import run
 from phalanx.dialects.errors import CompileError
 
-# Loading an i1 from memory is an assertion failure in LLVM 22 (MLIR-NOTES): the reason why bools are i8 there.
+# Loading an i1 from memory is an assertion failure in LLVM 22 (docs/mlir-notes.md): the reason why bools are i8 there.
 ABORTS = """
 func.func @f(%m: memref<4xi1>, %i: index) -> i1 {
   %0 = memref.load %m[%i] : memref<4xi1>
