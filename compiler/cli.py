@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from phalanx.compiler import cli_artifacts, cli_bench, cli_cache, cli_compile, cli_inspect, config
+from phalanx.compiler import cli_artifacts, cli_bench, cli_cache, cli_compile, cli_inspect, cli_profile, config
 from phalanx.compiler import doctor as doctoring
 from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.versions import version
@@ -22,7 +22,8 @@ application = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False,
 
 application.add_typer(cli_cache.commands, name="cache")
 application.command("compile")(cli_compile.compile_command)
-for verb in (cli_inspect.ir, cli_inspect.view, cli_inspect.explain, cli_inspect.bisect, cli_bench.bench):
+for verb in (cli_inspect.ir, cli_inspect.view, cli_inspect.explain, cli_inspect.bisect, cli_bench.bench,
+             cli_profile.profile):
     application.command()(verb)
 for artifact_verb in (cli_artifacts.inspect, cli_artifacts.run, cli_artifacts.verify, cli_artifacts.retarget):
     application.command()(artifact_verb)
