@@ -23,6 +23,7 @@ def compile_command(
     emit: Annotated[str, typer.Option(help=f"Files to write: {','.join(KINDS)}.")] = "so,h",
     name: Annotated[str, typer.Option(help="Name of the C function, when there is one; its own without.")] = "",
     weights: Annotated[str, typer.Option(help="Large captured tensors: embedded, or external in a file.")] = "embedded",
+    assume: Annotated[list[str] | None, typer.Option(help="A fact about named sizes, e.g. 'n % 8 == 0'.")] = None,
 ) -> None:
     """Compile functions ahead of time into a shared library with a C header.
 
@@ -40,7 +41,7 @@ def compile_command(
     from phalanx.compiler.aot.export import export  # the compiler, with MLIR
 
     print(export(functions, Path(output or f"{functions[0][0]}.so"), specs=(), keyword_specs={}, target=target or None,
-                 name=None, weights=weights, emit=emit))
+                 name=None, weights=weights, emit=emit, assume=assume or ()))
 
 
 def _specs(words: Sequence[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Union
 
 from phalanx.dialects.errors import ShapeError, TraceError
+from phalanx.dialects.facts import RELATIONS, Fact
 
 Size = Union[int, "Dim"]
 Atom = Any  # str, or ("//" | "%" | "max" | "min", Dim, Dim)
@@ -136,11 +137,16 @@ class Dim:
     def __rmod__(self, other: Size) -> Size:
         return modulo(other, self)
 
-    # Decisions: only what the normal form proves.
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Dim):
-            return self.terms == other.terms
-        return False  # a simplified Dim is never a plain int
+    # Decisions: a bool where the normal form proves it, else a Fact.
+    def __eq__(self, other: object) -> Any:
+        if isinstance(other, Dim) and self.terms == other.terms:
+            return True
+        return Fact(self, "==", other) if isinstance(other, (int, Dim)) else NotImplemented
+
+    def __ne__(self, other: object) -> Any:
+        if isinstance(other, Dim) and self.terms == other.terms:
+            return False
+        return Fact(self, "!=", other) if isinstance(other, (int, Dim)) else NotImplemented
 
     def __hash__(self) -> int:
         return self._hash
@@ -157,22 +163,28 @@ class Dim:
     def __index__(self) -> int:
         raise self._undecided(f"int({self})")
 
-    def __lt__(self, other: Size) -> bool:
-        return not self >= other
+    def __lt__(self, other: Size) -> Any:
+        return self._ordered("<", other, 1, -1)
 
-    def __le__(self, other: Size) -> bool:
-        return Dim.of(other) >= self
+    def __le__(self, other: Size) -> Any:
+        return self._ordered("<=", other, 0, -1)
 
-    def __gt__(self, other: Size) -> bool:
-        return self >= other + 1
+    def __gt__(self, other: Size) -> Any:
+        return self._ordered(">", other, 1, 1)
 
-    def __ge__(self, other: Size) -> bool:
-        difference = Dim.of(self - other)  # sizes are at least 0, so coefficients of one sign decide
+    def __ge__(self, other: Size) -> Any:
+        return self._ordered(">=", other, 0, 1)
+
+    def _ordered(self, relation: str, other: Size, least: int, sign: int) -> Any:
+        """Whether sign * (self - other) >= least."""
+        if not isinstance(other, (int, Dim)):
+            return NotImplemented
+        difference = Dim.of((self - other) * sign - least)  # sizes are at least 0, so coefficients of one sign decide
         if all(c >= 0 for _, c in difference.terms):
             return True
         if all(c <= 0 for _, c in difference.terms) and any(m == () for m, _ in difference.terms):
             return False
-        raise self._undecided(f"{self} >= {other}")
+        return Fact(self, relation, other)
 
     def __str__(self) -> str:
         if not self.terms:
@@ -356,3 +368,20 @@ def parse(text: str) -> Size:
     if parser.peek():
         raise ShapeError(f"dim: cannot read the size {text!r}")
     return value
+
+
+_RELATION = re.compile(r"(==|!=|<=|>=|<|>)")
+
+
+def parse_fact(text: str) -> Fact:
+    """Read a statement about sizes: `n % 8 == 0`, `n <= 4096`.
+
+    >>> parse_fact("n<=2 * m")
+    n <= 2*m
+
+    Raises ShapeError when the text is not one comparison of sizes.
+    """
+    parts = _RELATION.split(text)
+    if len(parts) != 3:
+        raise ShapeError(f"dim: {text!r} is not a comparison of two sizes", hint=f"one of {' '.join(RELATIONS)}: n % 8 == 0")
+    return Fact(parse(parts[0]), parts[1], parse(parts[2]))

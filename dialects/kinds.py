@@ -13,6 +13,7 @@ from phalanx.dialects.dims import Size
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import DTypeError, ShapeError
 from phalanx.dialects.opdef import Attr, Axes, Op, lookup
+from phalanx.dialects.requirements import at_least
 
 Sample = tuple[list[np.ndarray[Any, Any]], dict[str, Any]]
 
@@ -167,8 +168,9 @@ class Reduction(Op):
     def infer(cls, avals: Sequence[Aval], attrs: dict[str, Any]) -> Aval:
         (aval,) = avals
         shape = cls.result_shape(aval, attrs)
-        if not cls.empty_ok and any(isinstance(aval.shape[a], int) and aval.shape[a] == 0 for a in attrs["axes"]):
-            raise ShapeError(f"{cls.name}: no value for an empty reduction, got {aval} over axes {attrs['axes']}")
+        empty = f"{cls.name}: no value for an empty reduction, got {aval} over axes {attrs['axes']}"
+        if not cls.empty_ok and not all(at_least(aval.shape[a], 1, empty) for a in attrs["axes"]):
+            raise ShapeError(empty)
         return Aval(shape, cls.result_dtype(aval.dtype, attrs))
 
     @classmethod

@@ -39,6 +39,7 @@ from phalanx.compiler.array_api import (
     result_type,
 )
 from phalanx.compiler.asarray import asarray, from_dlpack
+from phalanx.compiler.assume import assume
 from phalanx.compiler.cache import no_compile
 from phalanx.compiler.config import options, set_default_backend, set_default_options, use_backend
 from phalanx.compiler.config import table as config

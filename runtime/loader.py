@@ -113,6 +113,8 @@ class Function:
     def call_flat(self, given: Sequence[Array], out: Any = None) -> list[Array]:
         """Call with one array per input of the library; one array per output comes back."""
         sizes = self.signature.bind([arrays.found(a, d) for a, d in zip(given, self._dtypes, strict=True)])
+        if self.entry.assumptions:
+            self.signature.check_assumptions(self.entry.assumptions, dict(zip(self.dims, sizes, strict=True)), elsewhere=True)
         inputs = [arrays.readable(a) for a in given]
         shapes = self.signature.output_shapes(sizes)
         outputs = self._outputs(out, shapes)

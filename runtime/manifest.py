@@ -13,6 +13,7 @@ from phalanx.dialects import dims
 from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import ALL
 from phalanx.dialects.errors import ArtifactError, PhalanxError
+from phalanx.dialects.facts import Assumption
 from phalanx.runtime.signature import Argument, Signature
 
 FORMAT = "phalanx-library"
@@ -46,6 +47,7 @@ class FunctionEntry:
     result: Any
     call_symbol: str
     constraints: tuple[str, ...]
+    assumptions: tuple[Assumption, ...]
     external: bool
 
     @property
@@ -209,7 +211,25 @@ def _function(reader: Reader) -> FunctionEntry:
     return FunctionEntry(
         Signature(reader["name"].matching(_SYMBOL), inputs, outputs, dim_names), reader["doc"].text(),
         arguments.value, result.value, reader["symbols"]["call"].matching(_SYMBOL),
-        tuple(c.text() for c in reader["constraints"]), external)
+        tuple(c.text() for c in reader["constraints"]), _assumptions(reader, dim_names), external)
+
+
+def _assumptions(reader: Reader, dim_names: tuple[str, ...]) -> tuple[Assumption, ...]:
+    """Facts the loader checks itself, before anything is allocated; libraries made before there were any have none."""
+    listed = reader.get("assumptions")
+    found = []
+    for one in listed or ():
+        text = one["fact"].text()
+        if len(text) > 2 * _LONGEST_EXPRESSION or text.count("(") > 2 * _MOST_PARENTHESES:
+            one["fact"].fail("is too long an expression")
+        try:
+            fact = dims.parse_fact(text)
+        except PhalanxError as error:
+            one["fact"].fail(f"is no fact about sizes: {error.message}")
+        if fact.names() - set(dim_names):
+            one["fact"].fail(f"uses {', '.join(sorted(fact.names() - set(dim_names)))}, which is not among the named sizes")
+        found.append(Assumption(fact, one["message"].text(), one["location"].text()))
+    return tuple(found)
 
 
 def _argument(reader: Reader, dim_names: tuple[str, ...]) -> Argument:

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import DType
-from phalanx.dialects.errors import DTypeError, PhalanxError, ShapeError
+from phalanx.dialects.errors import ArgumentError, DTypeError, PhalanxError, ShapeError
+from phalanx.dialects.facts import Assumption
 
 
 class Typed(Protocol):
@@ -177,6 +178,19 @@ class Signature:
         if missing:
             raise self._unsolved(values, missing, known)
         return tuple(known[name] for name in self.dims)
+
+    def check_assumptions(self, assumptions: Sequence[Assumption], sizes: Mapping[str, int], *,
+                          elsewhere: bool = False) -> None:
+        """Raise ArgumentError at the user's line for the first assumption that the sizes break.
+
+        `elsewhere` says that the file with that line is on another machine.
+        """
+        for assumption in assumptions:
+            if not assumption.fact.holds(sizes):
+                values = ", ".join(self._origin(n, sizes[n]) for n in sorted(assumption.fact.names()))
+                text = assumption.text_elsewhere if elsewhere else assumption.text
+                raise ArgumentError(f"{self.function}: {text}, got {values}",
+                                    location=None if elsewhere else assumption.location or None)
 
     # Errors.
     def _wrong_count(self, count: int) -> ShapeError:

@@ -10,6 +10,7 @@
     [[tool.phalanx.library]]
     functions = ["kernels.py:normalize"]    # files or modules, and functions in them
     arguments = { x = "f32[n,64]" }         # type hints without
+    assume = ["n % 8 == 0"]                 # facts about named sizes
     output = "src/package/kernels.so"
     target = "x86-64-v2,x86-64-v3"          # three levels without
 
@@ -29,7 +30,7 @@ from phalanx.compiler.aot.public import Exported, export
 from phalanx.compiler.cli_compile import function_of, load_source
 from phalanx.dialects.errors import ArgumentError
 
-_KEYS = ("functions", "arguments", "output", "target", "emit", "weights")
+_KEYS = ("functions", "arguments", "output", "target", "emit", "weights", "assume")
 Settings = Mapping[str, Any] | None
 
 
@@ -63,7 +64,7 @@ def build_libraries(folder: Path) -> list[Exported]:
         output = folder / library["output"]
         output.parent.mkdir(parents=True, exist_ok=True)
         made.append(export(functions, output, target=library.get("target"), emit=library.get("emit", ("so", "h")),
-                           weights=library.get("weights", "embedded")))
+                           weights=library.get("weights", "embedded"), assume=library.get("assume", ())))
         print(f"phalanx: {made[-1]}")
     return made
 

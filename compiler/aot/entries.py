@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from phalanx.compiler.aot.status import MOST_ASSUMPTIONS
 from phalanx.compiler.api import Defn
 from phalanx.compiler.context import context
 from phalanx.compiler.execution import Compiled
@@ -22,6 +23,7 @@ from phalanx.dialects.aval import Aval
 from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import ArgumentError, CompileError, ShapeError
+from phalanx.dialects.facts import Assumption, Fact
 from phalanx.runtime.signature import Argument, Signature, lone_name
 
 #: captured tensors up to this many bytes lie among the constants of the code
@@ -63,8 +65,10 @@ class Entry:
     doc: str
     #: shapes and element sizes of every tensor with named sizes, intermediates included
     tensors: tuple[tuple[tuple[Size, ...], int], ...]
-    #: pairs of sizes of which the first must be at least the second
-    requirements: tuple[tuple[Size, Size], ...] = ()
+    #: what operations need of the named sizes
+    requirements: tuple[Fact, ...] = ()
+    #: what the user stated with px.assume, each with a status of its own
+    assumptions: tuple[Assumption, ...] = ()
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -136,7 +140,36 @@ def _entry(traced: Any, name: str | None, structure: Any, doc: str) -> Entry:
     return Entry(chosen, traced.module, signature, tuple(_captured(i, t) for i, t in enumerate(traced.hidden)),
                  _plain(structure, len(inputs)) if structure is not None else {"leaves": list(range(len(inputs)))},
                  _plain(traced.out_tree, len(outputs)), doc.strip().split("\n\n")[0], tensors_of(traced.module),
-                 tuple(dict.fromkeys((r.larger, r.smaller) for r in traced.requirements)))
+                 tuple(dict.fromkeys(r.fact for r in traced.requirements)),
+                 tuple(replace(a, location=_short(a.location)) for a in traced.assumptions))
+
+
+def assuming(entries: Sequence[Entry], facts: Sequence[Fact]) -> list[Entry]:
+    """Entries with further facts, each for the functions that have all its sizes.
+
+    Raises ArgumentError for a fact that no function has the sizes of, or that never holds.
+    """
+    for fact in facts:
+        if fact.impossible():
+            raise ArgumentError(f"export: assumes {fact}, which never holds")
+        if not any(fact.names() <= set(entry.dims) for entry in entries) or not fact.names():
+            known = ", ".join(dict.fromkeys(name for entry in entries for name in entry.dims)) or "none"
+            raise ArgumentError(f"export: assumes {fact}, and no function has these named sizes", hint=f"there are {known}")
+    made = []
+    for entry in entries:
+        stated = {assumption.fact for assumption in entry.assumptions}
+        more = [Assumption(fact) for fact in facts if fact not in stated and fact.names() <= set(entry.dims)]
+        made.append(replace(entry, assumptions=(*entry.assumptions, *more)))
+        if len(made[-1].assumptions) > MOST_ASSUMPTIONS:
+            raise ArgumentError(f"export: {entry.name} assumes {len(made[-1].assumptions)} facts, and there are statuses "
+                                f"for {MOST_ASSUMPTIONS}")
+    return made
+
+
+def _short(location: str) -> str:
+    """`model.py:12` for `/home/me/model.py:12:5-30`."""
+    file, _, rest = location.rpartition("/")[2].partition(":")
+    return f"{file}:{rest.partition(':')[0]}" if rest else file
 
 
 def _arguments(names: Sequence[str], avals: Sequence[Aval]) -> tuple[Argument, ...]:

@@ -11,7 +11,7 @@ from phalanx.compiler.aot import manifest as manifests
 from phalanx.compiler.aot.archive import archive
 from phalanx.compiler.aot.data import SECTION, declaration, define_bytes
 from phalanx.compiler.aot.dispatcher import X86_LEVELS, x86_level_text
-from phalanx.compiler.aot.entries import Entry, make_entry
+from phalanx.compiler.aot.entries import Entry, assuming, make_entry
 from phalanx.compiler.aot.header import header
 from phalanx.compiler.aot.levels import level_text, requirement, targets_of, to_clusters
 from phalanx.compiler.aot.linker import check_undefined, find_linker, link_library, write_bytes
@@ -24,6 +24,7 @@ from phalanx.compiler.context import context
 from phalanx.compiler.targets.half import link_helpers
 from phalanx.compiler.targets.isa import Isa
 from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, parse
+from phalanx.dialects import dims
 from phalanx.dialects.errors import ArgumentError, PhalanxError
 from phalanx.runtime.object_file import read_symbols
 
@@ -31,13 +32,14 @@ _STAGES = ("px", "linalg", "clusters")
 
 
 def export(function: Any, path: Path, *, specs: Sequence[Any], keyword_specs: Mapping[str, Any],
-           target: str | Sequence[str] | None, name: str | None, weights: str, emit: Sequence[str]) -> Exported:
+           target: str | Sequence[str] | None, name: str | None, weights: str, emit: Sequence[str],
+           assume: str | Sequence[str] = ()) -> Exported:
     """`px.export` (see there), with MLIR loaded."""
     kinds = check_kinds(emit)
     targets = targets_of(target)
     if weights not in ("embedded", "external"):
         raise ArgumentError(f"export: weights are 'embedded' or 'external', got {weights!r}")
-    entries = make_entries(function, name, specs, keyword_specs)
+    entries = make_entries(function, name, specs, keyword_specs, assume)
     return _write(_Library(_stem(path), entries, targets, weights == "external"), path.parent, kinds)
 
 
@@ -64,8 +66,13 @@ def _stem(path: Path) -> str:
 
 
 def make_entries(function: Any, name: str | None, specs: Sequence[Any], keyword_specs: Mapping[str, Any],
-                 ) -> list[Entry]:
+                 assume: str | Sequence[str] = ()) -> list[Entry]:
     """What `px.export` was asked for, traced: one entry per function and signature, their names checked."""
+    facts = [dims.parse_fact(text) for text in ([assume] if isinstance(assume, str) else assume)]
+    return assuming(_entries(function, name, specs, keyword_specs), facts)
+
+
+def _entries(function: Any, name: str | None, specs: Sequence[Any], keyword_specs: Mapping[str, Any]) -> list[Entry]:
     if not isinstance(function, (list, tuple)):
         made = make_entry(function, name, specs, keyword_specs)
         function_name(made.name)

@@ -12,6 +12,9 @@ from phalanx.runtime.signature import Argument
 
 _TYPES = {"bool": "uint8_t", "float16": "uint16_t", "bfloat16": "uint16_t", "float32": "float", "float64": "double"}
 
+_COUNTED = {Status.SIZE_DISAGREES: "plus k: sizes[k] of f_call disagrees",
+            Status.ASSUMPTION: "plus k: assumption k of the manifest does not hold"}
+
 _SHARED = """\
 #ifndef PHALANX_ABI_1
 #define PHALANX_ABI_1
@@ -37,8 +40,7 @@ def header(name: str, entries: Sequence[Entry], *, levels: Sequence[str]) -> str
     """Text of the header for a library of this name."""
     guard = f"PHALANX_{re.sub(r'[^A-Za-z0-9]', '_', name).upper()}_H"
     codes = "\n".join(f"  PHALANX_{code.name} = {code:d}{'' if code is list(TEXTS)[-1] else ','}"
-                      f" /* {TEXTS[code] if code is not Status.SIZE_DISAGREES else 'plus k: sizes[k] of f_call disagrees'} */"
-                      for code in TEXTS)
+                      f" /* {_COUNTED.get(code, TEXTS[code])} */" for code in TEXTS)
     functions = "\n".join(_function(entry) for entry in entries)
     return f"""\
 /* {name}: made by Phalanx for {', '.join(levels)}. C99 and C++. Needs no Phalanx at run time.
@@ -84,7 +86,9 @@ def _function(entry: Entry) -> str:
     weights = ["const void *weights"] if entry.external else []
     shapes = [f"int64_t {label}[{len(a.shape)}]" for a, label in
               list(zip(arrays, labels, strict=True))[len(signature.inputs):] if a.shape]
-    about = [f"{name}({inputs}) -> {outputs}", *entry.doc.splitlines()]
+    about = [f"{name}({inputs}) -> {outputs}", *entry.doc.splitlines(),
+             *(f"Status {Status.ASSUMPTION + k} unless {a.fact}{': ' + a.message if a.message else ''}."
+               for k, a in enumerate(entry.assumptions))]
     if entry.external:
         about.append("`weights` is the whole safetensors file that lies beside the library, mapped or read.")
     explicit = ["void *arena", "int64_t arena_bytes", "phalanx_parallel_for parallel", "void *user"]

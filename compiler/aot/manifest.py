@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from phalanx.compiler.aot.entries import Captured, Entry
-from phalanx.compiler.aot.status import TEXTS
+from phalanx.compiler.aot.status import TEXTS, Status
 from phalanx.compiler.aot.wrappers import SUFFIXES
 from phalanx.compiler.targets.isa import Isa, level_features
 from phalanx.compiler.versions import installed, version
-from phalanx.dialects import dims
-from phalanx.dialects.dims import Dim, Size
+from phalanx.dialects.dims import Dim
 from phalanx.runtime.signature import Argument
 
 FORMAT = "phalanx-library"
@@ -63,6 +62,8 @@ def _function(entry: Entry) -> dict[str, Any]:
         "outputs": [_argument(a) for a in entry.signature.outputs],
         "dims": list(entry.dims),
         "constraints": constraints(entry),
+        "assumptions": [{"fact": str(a.fact), "message": a.message, "location": a.location, "status": Status.ASSUMPTION + k}
+                        for k, a in enumerate(entry.assumptions)],
         "arguments": entry.arguments,
         "result": entry.result,
         "captured": [_captured(c) for c in entry.captured],
@@ -88,10 +89,5 @@ def constraints(entry: Entry) -> list[str]:
         for size in shape:
             if isinstance(size, Dim) and any(c < 0 for _, c in size.terms):
                 found.append(f"{size} >= 0")
-    found += [f"{larger} >= {smaller}" for larger, smaller in entry.requirements]
+    found += [str(fact) for fact in entry.requirements]
     return list(dict.fromkeys(found))
-
-
-def requirements_of(texts: Sequence[str]) -> tuple[tuple[Size, Size], ...]:
-    """What `constraints` wrote, as pairs of sizes."""
-    return tuple((dims.parse(larger), dims.parse(smaller)) for larger, _, smaller in (t.partition(">=") for t in texts))

@@ -24,11 +24,11 @@ from phalanx.compiler.aot.entries import Captured, Entry, tensors_of
 from phalanx.compiler.aot.export import make_entries, write_entries
 from phalanx.compiler.aot.levels import default_targets, requirement, targets_of
 from phalanx.compiler.aot.linker import find_linker, write_bytes
-from phalanx.compiler.aot.manifest import requirements_of
 from phalanx.compiler.aot.public import Exported
 from phalanx.compiler.aot.recorded import record
 from phalanx.compiler.context import context
 from phalanx.compiler.versions import installed, version
+from phalanx.dialects import dims
 from phalanx.dialects.dtypes import dtype_of
 from phalanx.dialects.errors import ArtifactError, CompileError
 from phalanx.runtime import library_file, manifest
@@ -41,12 +41,12 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip knows no time before; equal inputs give eq
 
 def export_package(function: Any, path: Path, *, specs: Sequence[Any] = (),
                    keyword_specs: Mapping[str, Any] | None = None, target: str | Sequence[str] | None = None,
-                   name: str | None = None, golden: int = 2) -> Exported:
+                   name: str | None = None, golden: int = 2, assume: str | Sequence[str] = ()) -> Exported:
     """Compile functions into a package at `path`; `golden` calls of each are recorded with what the evaluator gives.
 
     >>> export_package(predict, Path("digits.pxa"), specs=["f32[n,64]"], target="x86-64-v3,aarch64")
     """
-    entries = make_entries(function, name, specs, dict(keyword_specs or {}))
+    entries = make_entries(function, name, specs, dict(keyword_specs or {}), assume)
     members, listed, made = _build(entries, path, _grouped(target))
     calls: list[dict[str, Any]] = []
     for entry in entries:
@@ -198,7 +198,8 @@ def read_entries(package: Package) -> list[Entry]:
         function, module = known[name], _module(package, reader["module"].text())
         captured = tuple(_captured(package, c) for c in reader["captured"])
         entries.append(Entry(name, module, function.signature, captured, function.arguments, function.result,
-                             function.doc, tensors_of(module), requirements_of(function.constraints)))
+                             function.doc, tensors_of(module), tuple(dims.parse_fact(text) for text in function.constraints),
+                             function.assumptions))
     return entries
 
 

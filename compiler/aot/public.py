@@ -33,14 +33,15 @@ class Exported:
 
 def export(function: Any, path: str | Path, *specs: Any, target: str | Sequence[str] | None = None,
            name: str | None = None, weights: str = "embedded", emit: str | Sequence[str] = ("so", "h"),
-           **keyword_specs: Any) -> Exported:
+           assume: str | Sequence[str] = (), **keyword_specs: Any) -> Exported:
     """Compile ahead of time: write a library at `path` and a C header beside it.
 
     `specs` say what the arguments look like (specs, spec texts, example arrays); type hints do when there are none.
     `function` may be a list of `(name, function, specs)`, for several functions or several signatures of one.
     `target` names what the code is for, e.g. "x86-64-v3" or "aarch64"; the default on x86-64 is three levels in one
     library, of which the best is chosen when it runs. `emit` are the files to write: so, a, o, h, px, linalg,
-    clusters, llvm, asm. With `weights="external"` large captured tensors go to a safetensors file.
+    clusters, llvm, asm. With `weights="external"` large captured tensors go to a safetensors file. `assume` are facts
+    about named sizes, like those of `px.assume`: `assume=["n % 8 == 0", "n == 2*m"]`.
 
     A path that ends in `.pxa` makes a package: libraries for several kinds of machine (also aarch64 by default where a
     linker for it is found), weights, recorded calls and what `phalanx retarget` needs, in one file.
@@ -59,8 +60,8 @@ def export(function: Any, path: str | Path, *specs: Any, target: str | Sequence[
     try:
         if Path(path).suffix == ".pxa":
             return export_package(function, Path(path), specs=specs, keyword_specs=keyword_specs, target=target,
-                                  name=name)
+                                  name=name, assume=assume)
         return run(function, Path(path), specs=specs, keyword_specs=keyword_specs, target=target, name=name,
-                   weights=weights, emit=emit)
+                   weights=weights, emit=emit, assume=assume)
     except PhalanxError as error:
         raise for_user(error) from error.__cause__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from phalanx.dialects.dims import Dim, Size
+from phalanx.dialects.facts import Fact
 
 #: No tensor may take more bytes than this, so that sums over all temporaries stay far from 2**63.
 MOST_BYTES = 1 << 47
@@ -15,6 +16,8 @@ declare { i64, i1 } @llvm.sadd.with.overflow.i64(i64, i64)
 declare i64 @llvm.smax.i64(i64, i64)
 declare i64 @llvm.smin.i64(i64, i64)
 """
+
+_OPPOSITE = {"==": "ne", "!=": "eq", "<=": "sgt", ">=": "slt", "<": "sge", ">": "sle"}
 
 
 class Code:
@@ -97,6 +100,11 @@ class SizeCode(Code):
         quotient = self.pure(f"sdiv i64 {a}, {divisor}")
         lowered = self.pure(f"sub i64 {quotient}, 1")
         return self.pure(f"select i1 {below}, i64 {lowered}, i64 {quotient}")
+
+    def broken(self, fact: Fact) -> str:
+        """An i1 that is true when a fact does not hold."""
+        left, right = self.size(fact.left), self.size(fact.right)
+        return self.pure(f"icmp {_OPPOSITE[fact.relation]} i64 {left}, {right}")
 
     def multiply(self, a: str, b: str) -> str:
         if a == "1":

@@ -78,10 +78,25 @@ def entry_text(entry: Entry, levels: Mapping[str, str], *, dispatched: bool, wei
         _simple(entry, explicit=True),
         _call(entry),
         _out_shape(entry),
-        f"define ptr @{entry.name}_status_text(i32 %status) nounwind {{\n"
-        "  %text = call ptr @px_status_text(i32 %status)\n  ret ptr %text\n}",
+        _status_text(entry),
         f"define ptr @{entry.name}_manifest() nounwind {{\n  ret ptr @px_manifest\n}}",
     ]) + "\n"
+
+
+def _status_text(entry: Entry) -> str:
+    """`f_status_text`: the texts all functions share, and one for each fact that this one assumes."""
+    name, first = entry.name, int(Status.ASSUMPTION)
+    lines, cases = [], []
+    for number, assumption in enumerate(entry.assumptions):
+        text = assumption.text_elsewhere.encode() + b"\0"
+        escaped = "".join(f"\\{byte:02X}" for byte in text)
+        lines.append(f'@{name}__assumption{number} = internal unnamed_addr constant [{len(text)} x i8] c"{escaped}"')
+        cases.append(f"i32 {first + number}, label %is.{number}")
+    lines += [f"define ptr @{name}_status_text(i32 %status) nounwind {{",
+              f"  switch i32 %status, label %other [ {' '.join(cases)} ]",
+              *(f"is.{number}:\n  ret ptr @{name}__assumption{number}" for number in range(len(cases))),
+              "other:", "  %text = call ptr @px_status_text(i32 %status)", "  ret ptr %text", "}"]
+    return "\n".join(lines)
 
 
 # -- choice of the level -----------------------------------------------------------------------------------------
@@ -137,20 +152,25 @@ def _check(entry: Entry) -> str:
     code = SizeCode({})
     _names(code, entry, "%sizes")
     negative = [code.pure(f"icmp slt i64 {value}, 0") for value in code.names.values()]
+    assumed = [code.broken(assumption.fact) for assumption in entry.assumptions]
+    stated = code.any_of(code.overflow)
     for shape, itemsize in entry.tensors:
         for size in shape:
             value = code.size(size)
             if not value.isdecimal() and value not in code.names.values():
                 negative.append(code.pure(f"icmp slt i64 {value}, 0"))
         code.nbytes(shape, itemsize)
-    for larger, smaller in entry.requirements:
-        least = code.size(smaller)
-        code.invalid.append(code.pure(f"icmp slt i64 {code.size(larger)}, {least}"))
+    for fact in entry.requirements:
+        code.invalid.append(code.broken(fact))
     status = f"{Status.OK:d}"
     for flags, failure in ((code.invalid, Status.CONSTRAINT), (negative, Status.NEGATIVE), (code.overflow, Status.OVERFLOW)):
         flag = code.any_of(flags)
         if flag != "false":
             status = code.value(f"select i1 {flag}, i32 {failure:d}, i32 {status}")
+    for number, flag in reversed([*enumerate(assumed)]):
+        status = code.value(f"select i1 {flag}, i32 {Status.ASSUMPTION + number:d}, i32 {status}")
+    if stated != "false":  # the facts mean nothing
+        status = code.value(f"select i1 {stated}, i32 {Status.OVERFLOW:d}, i32 {status}")
     names_negative = code.any_of(negative[:len(code.names)])
     if names_negative != "false":  # products of negative sizes mean nothing
         status = code.value(f"select i1 {names_negative}, i32 {Status.NEGATIVE:d}, i32 {status}")

@@ -16,6 +16,7 @@ from phalanx.compiler.trace.tracing import Trace
 from phalanx.dialects import requirements
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.errors import CompileError, PhalanxError, TraceError
+from phalanx.dialects.facts import Assumption
 
 
 @dataclass
@@ -35,8 +36,9 @@ class Traced:
     call_sites: list[Any] = field(default_factory=list)
     op_count: int = 0
     origin: str = ""
-    #: what named sizes must satisfy, checked at each call
+    #: what named sizes must satisfy, checked at each call: what ops need, and what the user stated
     requirements: list[requirements.Requirement] = field(default_factory=list)
+    assumptions: list[Assumption] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -79,7 +81,8 @@ def trace_function(function: Callable[..., Any], avals: Sequence[Aval], names: S
         if not trace.module.operation.verify():
             raise CompileError(f"{name}: tracing made an invalid module", note=str(trace.module))
         return Traced(name, trace.module, list(names), list(avals), trace.hidden, [r.aval for r in results], out_tree,
-                      trace.call_sites, trace.op_count, requirements=list(needed))
+                      trace.call_sites, trace.op_count, requirements=needed.requirements,
+                      assumptions=needed.assumptions)
 
 
 def _result(trace: Trace, leaf: Any, where: str, name: str) -> Tracer:

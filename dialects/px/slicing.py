@@ -397,6 +397,6 @@ def _spread(size: Size, interior: int) -> Size:
 
 def _not_negative(value: Size) -> bool:
     try:
-        return value >= 0
+        return bool(value >= 0)
     except TraceError:
         return False

@@ -190,6 +190,22 @@ def test_what_ops_rely_on_is_checked(tmp_path):
     assert call(library, "fourth", [x, result], 3) == Status.CONSTRAINT
 
 
+@pytest.mark.parametrize("function", [px.max, px.argmin])
+def test_an_empty_axis_has_no_extreme(tmp_path, function):
+    made = px.export(lambda x: function(x, axis=1), tmp_path / "most.so", "f32[n,m]", name="most", target="host")
+    assert made.manifest["functions"][0]["constraints"] == ["n >= 0", "m >= 0", "m >= 1"]
+    library = ctypes.CDLL(str(made.files["so"]))
+    x = np.ones((2, 3), np.float32)
+    result = np.full(2, 7, made.manifest["functions"][0]["outputs"][0]["dtype"])
+    assert call(library, "most", [x, result], 2, 0) == Status.CONSTRAINT
+    assert (result == 7).all()
+    assert call(library, "most", [x, result], 0, 3) == 0
+    assert call(library, "most", [x, result], 2, 3) == 0
+    np.testing.assert_array_equal(result, function(x, axis=1).numpy())
+    with pytest.raises(px.ShapeError, match="break a constraint of the function, got n = 2, m = 0"):
+        px.load(made.files["so"])(np.ones((2, 0), np.float32))
+
+
 @pytest.mark.parametrize("dtype", ["bool", "i8", "u16", "f16", "bf16", "f64", "i64"])
 def test_every_kind_of_element(tmp_path, dtype):
     made = px.export(lambda x: px.where(x == x, x, x), tmp_path / "same.so", f"{dtype}[n]", name="same", target="x86-64-v2")

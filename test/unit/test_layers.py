@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 #: layer -> what of Phalanx it may import
 ALLOWED = {
     "dialects": ("phalanx.dialects",),
-    "runtime": ("phalanx.runtime", "phalanx.dialects.dtypes", "phalanx.dialects.dims", "phalanx.dialects.errors"),
+    "runtime": ("phalanx.runtime", "phalanx.dialects.dtypes", "phalanx.dialects.dims", "phalanx.dialects.errors",
+                "phalanx.dialects.facts"),
     "compiler": ("phalanx.compiler", "phalanx.dialects", "phalanx.runtime"),
 }
 
