@@ -68,7 +68,7 @@ class MathFunction:
     ) -> None:
         """`rewrite` replaces the math op by other means than `expand_math`."""
         self.element = element
-        self.operands = 2 if function in TWO_OPERANDS else 1
+        self.operands = 3 if function == "fma" else 2 if function in TWO_OPERANDS else 1
         record = isa(level)
         with context():
             module = ir.Module.parse(loop_text(function, element, self.operands))

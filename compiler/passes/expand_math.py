@@ -4,7 +4,7 @@
 
 becomes about twenty arith ops, on scalars as on vectors, which LLVM's loop vectoriser packs; no call of
 libm remains. `math.sqrt`, `floor`, `ceil`, `roundeven`, `trunc`, `absf`, `copysign` and `fma` stay: they
-are instructions. f16 and bf16 are computed in f32.
+are instructions; where there is none for `fma`, that of f32 is expanded too. f16 and bf16 are computed in f32.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from mlir.dialects import arith
 from phalanx.compiler.mathlib import (
     error_function,
     exponential,
+    fused,
     hyperbolic,
     inverse_trigonometric,
     logarithm,
@@ -56,6 +57,8 @@ EXPANSIONS: dict[str, Expansion] = {
     "math.rsqrt": power.rsqrt,
 }
 
+FUSED = "math.fma"
+
 
 @pass_("px-expand-math", "replace exp, log, sin, ... by branch-free arithmetic")
 def expand_math(module: ir.Module, *, fma: bool = True) -> None:
@@ -66,7 +69,8 @@ def expand_math(module: ir.Module, *, fma: bool = True) -> None:
     found: list[ir.Operation] = []
 
     def visit(operation: ir.Operation) -> ir.WalkResult:
-        if operation.name in EXPANSIONS and _computable(operation.results[0].type):
+        known = operation.name in EXPANSIONS and _computable(operation.results[0].type)
+        if known or (operation.name == FUSED and not fma and isinstance(element_type(operation.results[0].type), ir.F32Type)):
             found.append(operation)
         return ir.WalkResult.ADVANCE
 
@@ -89,7 +93,8 @@ def expand(name: str, operands: list[ir.Value], *, fma: bool = True) -> ir.Value
     if narrow:
         emitter = emitter.as_single()
         operands = [arith.ExtFOp(emitter.type, operand).result for operand in operands]
-    result = EXPANSIONS[name](emitter, *(Value(emitter, operand) for operand in operands))
+    expansion = fused.multiply_add if name == FUSED else EXPANSIONS[name]
+    result = expansion(emitter, *(Value(emitter, operand) for operand in operands))
     return arith.TruncFOp(original, result.ssa).result if narrow else result.ssa
 
 

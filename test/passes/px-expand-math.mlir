@@ -35,6 +35,18 @@ func.func @half(%x: f16) -> f16 {
   return %0 : f16
 }
 
+// A fused multiply-add of the program's own is one instruction, or rounded once with the help of f64.
+// CHECK-LABEL: func.func @fused
+// CHECK: math.fma
+// PLAIN-LABEL: func.func @fused
+// PLAIN-NOT: math.
+// PLAIN: arith.mulf %{{.*}} : vector<4xf64>
+// PLAIN: return
+func.func @fused(%x: vector<4xf32>, %y: vector<4xf32>) -> vector<4xf32> {
+  %0 = math.fma %x, %x, %y : vector<4xf32>
+  return %0 : vector<4xf32>
+}
+
 // Functions with an instruction stay.
 // CHECK-LABEL: func.func @native
 // CHECK: math.sqrt

@@ -138,6 +138,24 @@ def test_libm_is_called_without_the_pass() -> None:
     assert "expf" in "".join(calls(MathFunction("exp", "f32", rewrite=lambda module: None).assembly))
 
 
+def test_fused_multiply_add_without_the_instruction_gives_its_bits() -> None:
+    random = np.random.default_rng(7)
+    bits = [random.integers(0, 1 << 32, 400_000, dtype=np.uint32).view(np.float32) for _ in range(3)]
+    near = [random.standard_normal(400_000).astype(np.float32) for _ in range(3)]
+    cancelling = [near[0], near[1], -(near[0] * near[1])]
+    # Products of 24 + 1 bits plus something tiny: sums that lie just beside the middle of two numbers.
+    halves = (1 + random.integers(0, 1 << 12, 400_000) / np.float64(1 << 12)).astype(np.float32)
+    tiny = np.ldexp(random.choice([-1.0, 1.0], 400_000), random.integers(-149, -60, 400_000)).astype(np.float32)
+    special = np.array([0.0, -0.0, INF, -INF, NAN, 1.0, -1.0, LARGEST_32, 1e-45, -1e-45, 1.1754944e-38], np.float32)
+    grid = [axis.ravel() for axis in np.meshgrid(special, special, special)]
+    fused, plain = MathFunction("fma", "f32"), MathFunction("fma", "f32", fma=False)
+    for operands in (bits, near, cancelling, [halves, halves[::-1].copy(), tiny], grid):
+        expected, actual = fused(*operands), plain(*operands)
+        both_nan = np.isnan(expected) & np.isnan(actual)
+        np.testing.assert_array_equal(np.where(both_nan, 0, expected.view(np.uint32)),
+                                      np.where(both_nan, 0, actual.view(np.uint32)))
+
+
 def test_baseline_without_fma_calls_nothing() -> None:
     for function in ("exp", "log", "tanh", "erf", "sin"):
         assembly = MathFunction(function, "f32", level="x86-64-v2", fma=False).assembly
