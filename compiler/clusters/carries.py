@@ -47,6 +47,8 @@ def decide(node: Node, entry: set[Any]) -> None:
         following: Ref = body.results[carry.index]
         if following.whole and following.tensor is carry.inside:
             carry.mode = "in place"  # never written
+        elif _reads_around(following, carry.inside) and _replaces_fixed_regions(carry, following, body, entry):
+            carry.mode = "preset"  # in place the inserted value would have to be made elsewhere and copied in
         elif following.tensor not in taken and overwrites(following, carry.inside, body, entry):
             taken.add(following.tensor)
             carry.mode = "in place"
@@ -76,6 +78,22 @@ def overwrites(following: Ref, old: Tensor, body: Block, entry: set[Any]) -> boo
     if writer.cluster is not None and writer.cluster.is_function:
         return _written_where_read(writer, new, old)
     return False
+
+
+def _reads_around(following: Ref, old: Tensor) -> bool:
+    """Whether a value inserted into the next state is computed by a loop nest that looks at the old one."""
+    node = following.tensor.node
+    while node is not None and isinstance(node.payload, Insert):
+        maker = node.payload.source.tensor.unit
+        if maker is not None and maker.is_function and _looks_at(maker, old):
+            return True
+        into = node.payload.into
+        node = into.tensor.node if into is not None else None
+    return False
+
+
+def _looks_at(cluster: Cluster, old: Tensor) -> bool:
+    return any(ref.tensor is old for node in cluster.nodes for ref in node.reads)
 
 
 def _root(node: Node, body: Block) -> Node:
