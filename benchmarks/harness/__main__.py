@@ -1,0 +1,158 @@
+"""Measure workloads and write results.json and RESULTS.md.
+
+    python -m benchmarks.harness                              # everything; half an hour
+    python -m benchmarks.harness --only softmax,matmul --peers phalanx,jax --threads 1
+    python -m benchmarks.harness --resume                     # what an interrupted run has left
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.harness import environment, limits, report
+from benchmarks.harness.processes import ROOT, WorkerFailed
+from benchmarks.harness.results import Results
+from benchmarks.harness.rounds import Field, Figure, run_case
+from benchmarks.harness.workload import CANDIDATES, YARDSTICKS, Workload, load, names
+
+#: makes its results the reference; started for every workload
+_REFEREE = "numpy"
+_SECONDS, _QUICK_SECONDS = 0.15, 0.05
+
+
+def _arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.harness", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--only", default="", help="workloads, or workload/case, parted by commas")
+    parser.add_argument("--peers", default="", help="candidates to run, parted by commas; all by default")
+    parser.add_argument("--peers-python", default="", help="interpreter with the peers; .venv-peers by default")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", default="1,all", help="numbers of threads, parted by commas")
+    parser.add_argument("--seconds", type=float, default=None, help="of samples per candidate and round")
+    parser.add_argument("--quick", action="store_true", help="three short rounds: for a first look")
+    parser.add_argument("--resume", action="store_true", help="keep what the output already holds, run the rest")
+    parser.add_argument("--update", action="store_true", help="keep what the output already holds, replace what is run")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results.json")
+    parser.add_argument("--report", type=Path, default=None, help="RESULTS.md beside the output by default")
+    parser.add_argument("--list", action="store_true", help="show the workloads and their cases")
+    return parser.parse_args(words)
+
+
+def peers_python(given: str) -> str | None:
+    """The interpreter with JAX and the others, None when it is not there."""
+    path = Path(given) if given else ROOT / ".venv-peers" / "bin" / "python"
+    return str(path) if path.exists() else None
+
+
+def selected(only: str) -> list[tuple[Workload, list[str]]]:
+    """Workloads and the names of their cases that `--only` means."""
+    wanted = [word.strip() for word in only.split(",") if word.strip()]
+    unknown = [word for word in wanted if word.split("/")[0] not in names()]
+    if unknown:
+        raise SystemExit(f"no workload {', '.join(unknown)}; there are {', '.join(names())}")
+    chosen = []
+    for name in sorted({word.split("/")[0] for word in wanted}) or names():
+        workload = load(name)
+        cases = [case.name for case in workload.cases]
+        if wanted and name not in wanted:
+            cases = [case for case in cases if f"{name}/{case}" in wanted]
+        if not cases:
+            raise SystemExit(f"{name} has no such case; it has {', '.join(case.name for case in workload.cases)}")
+        chosen.append((workload, cases))
+    return chosen
+
+
+def _show(figure: Figure) -> None:
+    text = f"{figure.seconds * 1e6:12.2f} us" if figure.seconds is not None else f"{figure.status}: {figure.message}"
+    first = f"   first {figure.first_call:.2f} s" if figure.first_call is not None else ""
+    print(f"  {figure.workload}/{figure.case} x{figure.threads} {figure.candidate:12} {text}{first}", flush=True)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is the same for all workloads of a run."""
+
+    candidates: frozenset[str]
+    pythons: Mapping[str, str]
+    rounds: int
+    seconds: float
+    results: Results
+    folder: Path
+
+    def workload(self, workload: Workload, cases: list[str], threads: int) -> None:
+        """All of these cases of a workload at one number of threads."""
+        candidates = self.of(workload)
+        own = self.folder / f"{workload.name}-{threads}"
+        own.mkdir()
+        field = Field(workload, threads, own)
+        try:
+            field.start(self.pythons, list(dict.fromkeys([_REFEREE, *candidates])))
+            for case in cases:
+                try:
+                    figures = run_case(field, case, candidates, _REFEREE, self.rounds, self.seconds)
+                except WorkerFailed as error:
+                    why = f"no reference: {error}"
+                    figures = [Figure(workload.name, case, threads, name, "failed", why) for name in candidates]
+                for figure in figures:
+                    _show(figure)
+                self.results.put(workload, case, threads, figures)
+                self.results.save()
+        finally:
+            field.close()
+
+    def of(self, workload: Workload) -> list[str]:
+        """The candidates of a workload that take part."""
+        return [name for name in workload.candidates if name in self.candidates]
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run what the arguments say."""
+    arguments = _arguments(words)
+    chosen = selected(arguments.only)
+    if arguments.list:
+        for workload, cases in chosen:
+            print(f"{workload.name:20} {', '.join(cases)}")
+        return 0
+    rounds, seconds = (3, _QUICK_SECONDS) if arguments.quick else (arguments.rounds, _SECONDS)
+    seconds = arguments.seconds or seconds
+    peers = peers_python(arguments.peers_python)
+    everybody = [*CANDIDATES, *YARDSTICKS]
+    wanted = {name for name in arguments.peers.split(",") if name} or set(everybody)
+    if peers is None:
+        print("No peers: `make bench-peers` installs them, --peers-python names an interpreter that has them.\n"
+              "Running Phalanx and NumPy alone.")
+        wanted &= {"phalanx", _REFEREE, *YARDSTICKS}
+    pythons = {name: sys.executable if name == "phalanx" or peers is None else peers for name in everybody}
+    every = environment.processors()
+    counts = sorted({every if word == "all" else int(word) for word in arguments.threads.split(",")})
+
+    results = Results(arguments.output, keep=arguments.resume or arguments.update)
+    results.data["environment"] = environment.describe(sys.executable, peers)
+    results.data["rounds"], results.data["seconds per round"] = rounds, seconds
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="phalanx-bench-") as folder:
+        run = Run(frozenset(wanted), pythons, rounds, seconds, results, Path(folder))
+        for threads in counts:
+            if str(threads) not in results.data["limits"] or not (arguments.resume or arguments.update):
+                results.data["limits"][str(threads)] = limits.measured(threads)
+                results.save()
+            for workload, cases in chosen:
+                left = [case for case in cases
+                        if not (arguments.resume and results.complete(workload.name, case, threads, run.of(workload)))]
+                if left:
+                    seconds_so_far = time.perf_counter() - started
+                    print(f"{workload.name}, {threads} thread{'s' * (threads > 1)}, {seconds_so_far:.0f} s", flush=True)
+                    run.workload(workload, left, threads)
+    path = arguments.report or arguments.output.with_name("RESULTS.md")
+    path.write_text(report.markdown(results.data))
+    print(f"{arguments.output} and {path} written after {time.perf_counter() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
