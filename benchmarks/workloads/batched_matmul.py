@@ -1,0 +1,65 @@
+"""Many small products at once: 64 of 128x128 by 128x64."""
+
+from __future__ import annotations
+
+from benchmarks.harness.workload import Case, Work
+
+
+def _work(sizes):
+    batch, m, k, n = (sizes[name] for name in "bmkn")
+    return Work(flops=2 * batch * m * k * n, bytes=4 * batch * (m * k + k * n + m * n))
+
+
+CASES = [Case("64x128x128x64", {"b": 64, "m": 128, "k": 128, "n": 64}, _work)]
+TINY = [Case("ragged", {"b": 3, "m": 7, "k": 19, "n": 5}, _work)]
+RTOL, ATOL = 1e-4, 1e-3
+
+
+def inputs(case, rng):
+    batch, m, k, n = (case[name] for name in "bmkn")
+    return {"a": rng.standard_normal((batch, m, k), dtype="float32"),
+            "b": rng.standard_normal((batch, k, n), dtype="float32")}
+
+
+def numpy(case, a):
+    left, right = a["a"], a["b"]
+    return lambda: left @ right
+
+
+def phalanx(case, a):
+    import phalanx as px
+
+    function = px.jit(lambda a, b: a @ b)
+    left, right = px.asarray(a["a"]), px.asarray(a["b"])
+    return lambda: function(left, right)
+
+
+def jax(case, a):
+    import jax
+
+    function = jax.jit(lambda a, b: a @ b)
+    left, right = jax.device_put(a["a"]), jax.device_put(a["b"])
+    return lambda: function(left, right).block_until_ready()
+
+
+def torch(case, a):
+    import torch
+
+    function = torch.compile(lambda a, b: a @ b)
+    left, right = torch.from_numpy(a["a"]), torch.from_numpy(a["b"])
+    return lambda: function(left, right)
+
+
+def numba(case, a):
+    import numpy as np
+    from numba import njit, prange
+
+    @njit(parallel=True)
+    def function(left, right):
+        out = np.empty((left.shape[0], left.shape[1], right.shape[2]), left.dtype)
+        for i in prange(left.shape[0]):
+            np.dot(left[i], right[i], out[i])
+        return out
+
+    left, right = a["a"], a["b"]
+    return lambda: function(left, right)

@@ -1,0 +1,68 @@
+"""x*x + y: as little arithmetic as there can be, so a measure of memory above the caches and of overhead below."""
+
+from __future__ import annotations
+
+from benchmarks.harness.workload import Case, Work
+
+
+def _work(sizes):
+    return Work(flops=2 * sizes["n"], bytes=12 * sizes["n"])
+
+
+CASES = [Case(name, {"n": n}, _work) for name, n in (("4K", 1 << 12), ("1M", 1 << 20), ("16M", 1 << 24))]
+TINY = [Case("ragged", {"n": 37}, _work)]
+RTOL, ATOL = 1e-6, 1e-6
+
+
+def inputs(case, rng):
+    return {name: rng.standard_normal(case["n"], dtype="float32") for name in ("x", "y")}
+
+
+def numpy(case, a):
+    x, y = a["x"], a["y"]
+
+    def call():
+        out = x * x
+        out += y
+        return out
+
+    return call
+
+
+def phalanx(case, a):
+    import phalanx as px
+
+    function = px.jit(lambda x, y: x * x + y)
+    x, y = px.asarray(a["x"]), px.asarray(a["y"])
+    return lambda: function(x, y)
+
+
+def jax(case, a):
+    import jax
+
+    function = jax.jit(lambda x, y: x * x + y)
+    x, y = jax.device_put(a["x"]), jax.device_put(a["y"])
+    return lambda: function(x, y).block_until_ready()
+
+
+def torch(case, a):
+    import torch
+
+    function = torch.compile(lambda x, y: x * x + y)
+    x, y = torch.from_numpy(a["x"]), torch.from_numpy(a["y"])
+    return lambda: function(x, y)
+
+
+def numba(case, a):
+    import numpy as np
+    from numba import njit, prange
+
+    @njit(parallel=True)
+    def function(x, y):
+        out = np.empty_like(x)
+        for i in prange(x.size):
+            out[i] = x[i] * x[i] + y[i]
+        return out
+
+    x, y = a["x"], a["y"]
+    return lambda: function(x, y)

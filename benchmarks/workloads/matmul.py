@@ -1,0 +1,48 @@
+"""The product of two matrices and nothing else: against OpenBLAS, which NumPy calls.
+
+numba's `np.dot` calls the same library, so it has no entry of its own.
+"""
+
+from __future__ import annotations
+
+from benchmarks.workloads._products import CASES, TINY, bare_product, matrices
+
+__all__ = ["CASES", "TINY"]
+RTOL, ATOL = 1e-4, 1e-3
+
+
+def inputs(case, rng):
+    return matrices(case, rng)
+
+
+def numpy(case, a):
+    left, right = a["a"], a["b"]
+    return lambda: left @ right
+
+
+def openblas(case, a):
+    return bare_product(a)
+
+
+def phalanx(case, a):
+    import phalanx as px
+
+    function = px.jit(lambda a, b: a @ b)
+    left, right = px.asarray(a["a"]), px.asarray(a["b"])
+    return lambda: function(left, right)
+
+
+def jax(case, a):
+    import jax
+
+    function = jax.jit(lambda a, b: a @ b)
+    left, right = jax.device_put(a["a"]), jax.device_put(a["b"])
+    return lambda: function(left, right).block_until_ready()
+
+
+def torch(case, a):
+    import torch
+
+    function = torch.compile(lambda a, b: a @ b)
+    left, right = torch.from_numpy(a["a"]), torch.from_numpy(a["b"])
+    return lambda: function(left, right)

@@ -1,0 +1,74 @@
+"""relu(a @ b + bias): a layer of a network, in which the epilogue should cost nothing beside the product.
+
+The yardstick `openblas` is the product alone, into an existing result.
+"""
+
+from __future__ import annotations
+
+from benchmarks.workloads._products import CASES, TINY, bare_product, matrices
+
+__all__ = ["CASES", "TINY"]
+RTOL, ATOL = 1e-4, 1e-3
+
+
+def inputs(case, rng):
+    return {**matrices(case, rng), "bias": rng.standard_normal(case["n"], dtype=case["dtype"])}
+
+
+def numpy(case, a):
+    import numpy as np
+
+    left, right, bias = a["a"], a["b"], a["bias"]
+
+    def call():
+        out = left @ right
+        out += bias
+        return np.maximum(out, 0, out=out)
+
+    return call
+
+
+def openblas(case, a):
+    return bare_product(a)
+
+
+def phalanx(case, a):
+    import phalanx as px
+
+    function = px.jit(lambda a, b, bias: px.relu(a @ b + bias))
+    left, right, bias = (px.asarray(a[name]) for name in ("a", "b", "bias"))
+    return lambda: function(left, right, bias)
+
+
+def jax(case, a):
+    import jax
+
+    function = jax.jit(lambda a, b, bias: jax.nn.relu(a @ b + bias))
+    left, right, bias = (jax.device_put(a[name]) for name in ("a", "b", "bias"))
+    return lambda: function(left, right, bias).block_until_ready()
+
+
+def torch(case, a):
+    import torch
+
+    function = torch.compile(lambda a, b, bias: torch.relu(torch.addmm(bias, a, b)))
+    left, right, bias = (torch.from_numpy(a[name]) for name in ("a", "b", "bias"))
+    return lambda: function(left, right, bias)
+
+
+def numba(case, a):
+    import numpy as np
+    from numba import njit, prange
+
+    zero = a["bias"].dtype.type(0)
+
+    @njit(parallel=True)
+    def function(left, right, bias):
+        out = np.dot(left, right)
+        for i in prange(out.shape[0]):
+            for j in range(out.shape[1]):
+                out[i, j] = max(out[i, j] + bias[j], zero)
+        return out
+
+    left, right, bias = a["a"], a["b"], a["bias"]
+    return lambda: function(left, right, bias)
