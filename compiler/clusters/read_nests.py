@@ -94,8 +94,40 @@ def _loop_order(forms: list[LinearForm], domain: list[Size], reductions: tuple[b
     return [d if reductions[d] else next(supply) for d in kept]
 
 
+_TAKES_VIEWS = frozenset({"linalg.generic", "tensor.expand_shape", "tensor.collapse_shape", "tensor.extract_slice", "tensor.cast"})
+"""Ops that read any strided array where it stands; others want one that is dense, or a value of their own."""
+
+
+def read_as_view(reader: Reader, op: Any) -> bool:
+    """A generic that only moves elements, a transpose or broadcast, as a view of its operand; False for any other."""
+    maps, body = _forms(reader, op), op.regions[0].blocks[0]
+    first = next(iter(body.operations)).operation
+    if len(maps) != 2 or first.name != "linalg.yield" or first.operands[0] != body.arguments[0]:
+        return False
+    source, result = op.operands[0], op.results[0]
+    entry = reader.entries[source]
+    if not isinstance(entry, Ref) or source.type.element_type != result.type.element_type:
+        return False
+    if any(use.owner.name not in _TAKES_VIEWS for use in result.uses):
+        return False
+    loops = [_plain(form) for form in maps[1]]
+    strides: list[Size] = [0] * len(loops)
+    for size, stride, form in zip(entry.view.sizes, entry.view.strides, maps[0], strict=True):
+        dim = _plain(form)
+        if dim in loops:
+            strides[loops.index(dim)] = stride
+        elif form != (0, {}) or size != 1:
+            return False
+    shapes = [sizes_of(reader.entries[value]) for value in op.operands]
+    sizes_ = _static_sizes(result, shapes[1])
+    reader.entries[result] = Ref(entry.tensor, View(sizes_, tuple(strides), entry.view.offset))
+    return True
+
+
 def read_generic(reader: Reader, op: Any, block: Block) -> None:
     """A loop nest: elementwise, reduction or contraction."""
+    if read_as_view(reader, op):
+        return
     maps, reductions = _forms(reader, op), _reductions(reader, op)
     body = op.regions[0].blocks[0]
     n_out = len(op.results)
