@@ -21,7 +21,7 @@ from phalanx.compiler.targets.llvm_c import TargetMachine, parse
 from phalanx.dialects.errors import ArtifactError, CompileError
 
 #: all that exported code may take from elsewhere
-LIBC = frozenset({"free", "malloc", "memcpy", "memmove", "memset"})
+LIBC = frozenset({"bzero", "free", "malloc", "memcpy", "memmove", "memset"})  # bzero: what memset becomes on macOS
 LIBM = frozenset(name + suffix for suffix in ("", "f") for name in (
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "cos", "cosh", "erf", "erfc", "exp", "exp2",
     "expm1", "floor", "fma", "fmod", "ldexp", "log", "log10", "log1p", "log2", "nearbyint", "pow", "rint", "round",
