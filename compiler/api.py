@@ -25,6 +25,7 @@ from phalanx.dialects.errors import ArgumentError, PhalanxError, TraceError
 diagnostics.install()  # every error shows the user's line from here on
 
 Spec = Aval
+_WAYS = 3  # short ways tried after the last call's
 
 
 def spec(text: str | Aval) -> Aval:
@@ -79,6 +80,8 @@ class Defn:
         self._lock = threading.RLock()
         self._last_key: Any = None
         self._warm: Warm | None = None
+        self._older: tuple[Warm, ...] = ()
+        self._entry: Any = None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -87,24 +90,42 @@ class Defn:
         return f"<px.defn {self.name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        entry = self._entry
+        if entry is not None:
+            result = entry(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        return self._call_in_python(args, kwargs)
+
+    def _call_in_python(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if state.current() is not None:
             return self.function(*args, **kwargs)
         try:
-            warm = self._warm
-            if warm is not None and warm.in_force():
-                leaves = args if warm.only and not kwargs else self._like_last(warm, args, kwargs)
-                if leaves is not None and warm.fits(leaves):
-                    return warm.run(leaves)
+            for warm in (self._warm, *self._older) if self._warm is not None else ():
+                if warm.in_force():
+                    leaves = args if warm.only and not kwargs else self._like_last(warm, args, kwargs)
+                    if leaves is not None and warm.fits(leaves):
+                        result = warm.run(leaves)
+                        self._entry = warm.entry
+                        return result
             version = config.version()
             with config.call_options(self.options) if self.options else _nothing:
                 signature = self._flatten(args, kwargs)
                 compiled = self._lookup(signature)
                 result = compiled.run(signature.leaves)
-                self._warm = Warm.after(compiled, args, kwargs, signature.leaves, signature.structure, signature.static,
-                                        version)
+                self._remember(Warm.after(compiled, args, kwargs, signature.leaves, signature.structure, signature.static,
+                                          version))
             return result
         except PhalanxError as error:
             raise for_user(error) from error.__cause__
+
+    def _remember(self, warm: Warm | None) -> None:
+        """Take the short way for calls like this one from now on; the ways of a few calls before stay open."""
+        if warm is None:
+            return
+        if self._warm is not None:
+            self._older = (self._warm, *self._older)[:_WAYS]
+        self._warm, self._entry = warm, None
 
     def _like_last(self, warm: Warm, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[Any] | None:
         """The leaves of arguments that have the structure of the last call's."""
@@ -275,7 +296,13 @@ class Defn:
             compiled.flatten = lambda args, kwargs: self._flatten(args, kwargs)
             compiled.structure = signature.structure
             compiled.shorten = Warm.after
+            compiled.positional = self._takes_leaves(signature.structure)
             return compiled
+
+    def _takes_leaves(self, structure: Any) -> bool:
+        """Whether positional arguments are the leaves: nothing to bind, no containers."""
+        names = self._plain
+        return bool(names) and tree.flatten(OrderedDict.fromkeys(names, 0), self.name)[1] == structure
 
     def signature_of(self, *specs: Any, **keyword_specs: Any) -> Signature:
         """How a call with arguments like `specs` looks."""

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from phalanx.dialects.errors import ArgumentError
+from phalanx.runtime import epoch
 
 Value = str | int | bool
 
@@ -59,6 +60,7 @@ _DECLARED = (
          "`stage`", choices=("stage", "changed", "pass")),
     Knob("passes", "", "passes of your own at the end of stages: `linalg:my-pass`, several parted by `;`",
          affects_compile=True),
+    Knob("native_entry", True, "functions called often get an entry in machine code; off: every call goes through Python"),
     Knob("full_traceback", False, "keep Phalanx's own frames in tracebacks"),
     Knob("unroll_warning", 2000, "warn when one line of a Python loop makes this many operations; 0: never",
          minimum=0),
@@ -198,11 +200,17 @@ def version() -> tuple[Any, int]:
     return _overrides.get(), _generation
 
 
+def overrides_variable() -> ContextVar[Any]:
+    """The context variable `version()` starts with, for callers in machine code."""
+    return _overrides
+
+
 def reload() -> None:
     """Look at the environment again: a variable is read when its option is first asked for, and then kept."""
     global _generation
     _environment.clear()
     _generation += 1
+    epoch.advance()
 
 
 def table() -> Settings:

@@ -87,18 +87,18 @@ class Compiled:
         found = self._entry() if self._entry is not None else None
         if found is None:
             backend = backend_of(self.traced.hidden, self.traced.name)
-            found = self.native_entry(backend, fallback=self) if self.positional else None
+            make = self.entry_maker(backend) if self.positional else None
+            found = make(fallback=self) if make is not None else None
             if found is None:
                 return self
             self._entry = weakref.ref(found)  # it holds this object
         entry: Callable[..., Any] = found
         return entry
 
-    def native_entry(self, backend: Backend, *, weak: Sequence[bool] | None = None,
-                     fallback: Callable[..., Any] | None = None) -> Any:
-        """A built-in function for calls like those traced, under the options in force; None when there can be none."""
-        make = getattr(self.runner, "native_entry", None)
-        return make(self.traced, backend, weak=weak, fallback=fallback) if make is not None else None
+    def entry_maker(self, backend: Backend) -> Callable[..., Any] | None:
+        """How to make a built-in function of this one; None when options or the way it runs rule that out."""
+        maker = getattr(self.runner, "entry_maker", None)
+        return maker(self.traced, backend) if maker is not None and config.get("native_entry") else None
 
     @property
     def stages(self) -> Any:

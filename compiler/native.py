@@ -230,7 +230,8 @@ def resume(module: ir.Module, after: str | None, traced: Any, signature: Signatu
 
 
 def _runner(code: Any, overwritten: dict[int, int], traced: Any, signature: Signature, donated: Sequence[int]) -> Runner:
-    executable = Executable(code, signature, donated=donated, aliases=overwritten, sites=traced.call_sites)
+    executable = Executable(code, signature, donated=donated, aliases=overwritten, sites=traced.call_sites,
+                            parallel=any(name.startswith("__kmpc_") for name in code.needs))
     return NativeRunner(executable)
 
 
@@ -256,6 +257,17 @@ class NativeRunner:
                     for s, o in zip(signature.output_shapes(sizes), signature.outputs, strict=True)]
         buffers = [Buffer.from_numpy(backend.to_numpy(s), copy=None) for s in storages]
         return [backend.asarray(result.to_numpy()) for result in self.executable(buffers)]
+
+    def entry_maker(self, traced: Any, backend: Backend) -> Callable[..., Any]:
+        """What makes a built-in function that does what a call does now, or None."""
+        count = config.get("num_threads") or None
+
+        def make(**how: Any) -> Any:
+            from phalanx.compiler.entry.make import native_entry  # for functions that are called often
+
+            return native_entry(traced, self.executable, backend, count=count, **how)
+
+        return make
 
     def plain(self, backend: Backend) -> Callable[[list[Any]], Sequence[Any]] | None:
         """How to run on arguments that fit, options as they are now; None when a call needs more than that."""

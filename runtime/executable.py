@@ -29,7 +29,8 @@ class Executable:
     """A compiled function with its signature. Safe to call from several threads at once.
 
     `aliases` maps a result to the donated input whose memory it takes when nobody else looks at it.
-    `sites` are the places where the code calls Python. `threads` overrides the number in force at the call.
+    `sites` are the places where the code calls Python. `threads` overrides the number in force at the call;
+    `parallel=False` says that the code has no use for any but the calling one.
 
     >>> executable = Executable(jit.load(artifact.object), signature)
     >>> (result,) = executable([buffer])
@@ -45,12 +46,14 @@ class Executable:
         sites: Sequence[HostSite] = (),
         threads: int | None = None,
         allocator: Allocator = HOST,
+        parallel: bool = True,
     ) -> None:
         self.signature = signature
         self.donated = tuple(donated)
         self.aliases = dict(aliases or {})
         self.sites = tuple(sites)
         self.threads = threads
+        self.parallel = parallel
         self._allocator = allocator
         self._check_aliases()
         pointer = ctypes.c_void_p
@@ -110,6 +113,16 @@ class Executable:
             buffers[index].donate(self.signature.inputs[index].name, self.signature.function, location)
         self._launch(self._pointers(*addresses), sizes, self.sites if sites is None else sites)
         return results
+
+    @property
+    def allocator(self) -> Allocator:
+        """Where results and scratch memory come from."""
+        return self._allocator
+
+    @property
+    def entry_address(self) -> int:
+        """Address of `px_entry`, valid as long as this object lives."""
+        return ctypes.cast(self._entry, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
 
     @property
     def is_plain(self) -> bool:

@@ -254,6 +254,7 @@ class LoadedObject:
         if table.machine != here:  # the loader itself would not notice
             raise ArtifactError(f"object is made for {table.machine}, this machine is {here}")
         self.exports = table.defined
+        self.needs = table.undefined
         self._addresses: dict[str, int] = {}
         self._lock = threading.Lock()
         addresses = resolve(table.undefined, symbols or {})

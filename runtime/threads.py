@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from phalanx.dialects.errors import ArgumentError
+from phalanx.runtime import epoch
 
 ENVIRONMENT_VARIABLE = "PHALANX_NUM_THREADS"
 _OPENMP_NAMES = ("libomp", "libiomp5")
@@ -49,6 +50,7 @@ def set_threads(count: int | None) -> int | None:
     previous = _default
     _default = None if count is None else _checked(count, "set_threads")
     default_threads.cache_clear()
+    epoch.advance()
     return previous
 
 
@@ -64,6 +66,11 @@ def get_threads() -> int:
     if _default is not None:
         return _default
     return default_threads()
+
+
+def limit_variable() -> contextvars.ContextVar[int | None]:
+    """The context variable behind `limit_threads`, for callers in machine code."""
+    return _limit
 
 
 @contextlib.contextmanager

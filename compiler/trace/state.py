@@ -18,6 +18,11 @@ def current() -> Trace | None:
     return _current.get()
 
 
+def variable() -> contextvars.ContextVar[Trace | None]:
+    """The context variable behind `current`, for callers in machine code."""
+    return _current
+
+
 @contextlib.contextmanager
 def activate(trace: Trace | None) -> Iterator[None]:
     """Make `trace` the current one; None runs eagerly inside a trace, for host-side helpers."""

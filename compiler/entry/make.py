@@ -1,0 +1,169 @@
+"""From a compiled function to its native entry: whether it can have one, and the table it works with."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from phalanx.compiler import config
+from phalanx.compiler.context import context
+from phalanx.compiler.entry.table import (
+    ALONE,
+    ARRAY,
+    BOOL,
+    CAPTURED,
+    FLOAT32,
+    INT32,
+    TENSOR,
+    TUPLE,
+    Record,
+    Table,
+)
+from phalanx.compiler.tensor import Tensor
+from phalanx.compiler.trace import state, tree
+from phalanx.dialects import dtypes
+from phalanx.dialects.aval import Aval
+from phalanx.dialects.dtypes import DType
+from phalanx.runtime import epoch, threads
+from phalanx.runtime.allocator import HOST
+from phalanx.runtime.backends import Backend
+from phalanx.runtime.buffer import Buffer
+from phalanx.runtime.executable import Executable
+
+_MOST_INPUTS = 64
+# A row of results and scratch memory stays with the entry, so it must be small; larger ones cost more than a call.
+_LARGEST_ROW = 128 << 10
+_ROWS = 4
+# Work (elements computed) for which giving up the GIL would cost more than it gives to other threads.
+_SHORT_WORK = 1 << 15
+_SHORT_PROGRAM = 64
+
+_NUMBERS: dict[DType, int] = {dtypes.float32: FLOAT32, dtypes.int32: INT32, dtypes.bool_: BOOL}
+
+
+def native_entry(traced: Any, executable: Executable, backend: Backend, *, count: int | None = None,
+                 weak: Sequence[bool] | None = None, fallback: Callable[..., Any] | None = None) -> Any:
+    """A built-in function that runs `executable` on tensors and NumPy arrays as traced; None when there can be none.
+
+    It holds for the options in force now, with `count` threads if given. `weak` says which arguments are Python numbers
+    (None: all may be, and all may be arrays). Calls that do not fit go to `fallback`, without one they give
+    NotImplemented.
+    """
+    from phalanx.compiler.entry.code import maker  # measures the interpreter, at the first entry
+
+    make = maker() if _is_suitable(traced, executable, backend) else None
+    if make is None:
+        return None
+    table = Table()
+    records = [_record(table, aval, _accepted(aval, None if weak is None else weak[i]))
+               for i, aval in enumerate(traced.inputs)]
+    for tensor in traced.hidden:
+        record = _record(table, tensor.aval, CAPTURED)
+        record.captured = table.keep(tensor.storage)
+        records.append(record)
+    table.set_records(records, len(traced.inputs))
+    table.set_rows(_ROWS, len(traced.outputs), lambda: _row(executable, traced.outputs, backend))
+    table.backend, table.device = table.keep(backend), table.keep(HOST.device)
+    table.kernel = executable.entry_address
+    table.keep(executable)
+    _set_conditions(table, executable, count)
+    table.releases = not _is_short(traced)
+    table.result = _result(table, traced)
+    if fallback is not None:
+        table.fallback = table.keep(fallback)
+    return make(table)
+
+
+def _is_suitable(traced: Any, executable: Executable, backend: Backend) -> bool:
+    if backend.name != "cpu" or not executable.is_plain or not traced.outputs or executable.allocator is not HOST:
+        return False
+    if len(traced.inputs) + len(traced.hidden) > _MOST_INPUTS:
+        return False
+    if any(tensor.backend is not backend or type(tensor.storage) is not Buffer for tensor in traced.hidden):
+        return False
+    return sum(_bytes(a) for a in traced.outputs) + executable.arena_bytes(()) <= _LARGEST_ROW
+
+
+def _sizes(aval: Aval) -> tuple[int, ...]:
+    """The shape of an aval without named sizes."""
+    return tuple(size for size in aval.shape if isinstance(size, int))
+
+
+def _bytes(aval: Aval) -> int:
+    return math.prod(_sizes(aval)) * aval.dtype.itemsize
+
+
+def _accepted(aval: Aval, weak: bool | None) -> int:
+    """How this argument may come. Truth values of NumPy may be any byte in memory, so those are checked in Python."""
+    arrays = TENSOR | (0 if aval.dtype.is_bool else ARRAY)
+    number = 0 if aval.shape else _NUMBERS.get(aval.dtype, 0)
+    if weak is None:
+        return arrays | number
+    return number if weak else arrays
+
+
+def _record(table: Table, aval: Aval, accepts: int) -> Record:
+    sizes = (ctypes.c_int64 * len(aval.shape))(*_sizes(aval))
+    table.keep(sizes)
+    return Record(accepts, table.keep(aval), table.keep(aval.dtype), table.keep(aval.shape),
+                  table.keep(aval.dtype.numpy), len(aval.shape), ctypes.addressof(sizes), None)
+
+
+def _row(executable: Executable, outputs: Sequence[Aval], backend: Backend) -> tuple[list[Tensor], Any]:
+    """New results, and the scratch memory that is used with them."""
+    arena = executable.arena_bytes(())
+    return ([Tensor(Buffer.empty(_sizes(a), a.dtype), a, backend) for a in outputs],
+            HOST.allocate(arena) if arena else None)
+
+
+def _set_conditions(table: Table, executable: Executable, count: int | None) -> None:
+    """What must be as it is now for the table to be right."""
+    overrides, _ = config.version()
+    conditions: list[tuple[Any, Any]] = [(config.overrides_variable(), overrides), (state.variable(), None)]
+    library = threads.openmp_library() if executable.parallel else None
+    if library is not None:
+        limit = threads.limit_variable()
+        conditions.append((limit, limit.get()))
+        table.threads = executable.threads or count or threads.get_threads()
+        table.threads_now = ctypes.cast(library.omp_get_max_threads, ctypes.c_void_p).value
+        table.set_threads = ctypes.cast(library.omp_set_num_threads, ctypes.c_void_p).value
+    for position, (variable, expected) in enumerate(conditions):
+        table.variables[position] = table.keep(variable)
+        table.expected[position] = table.keep(expected)
+    table.epoch_now, table.epoch = epoch.ADDRESS, epoch.now()
+
+
+def _is_short(traced: Any) -> bool:
+    """Whether the function surely takes few microseconds: few operations, no loops, small results of all of them."""
+    if traced.op_count > _SHORT_PROGRAM:
+        return False
+    work = 0.0
+    with context():
+        for operation in traced.module.body.operations[0].regions[0].blocks[0].operations:
+            if len(operation.regions):  # loops, branches
+                return False
+            work += _work(operation)
+    return work <= _SHORT_WORK
+
+
+def _work(operation: Any) -> float:
+    """About how many elements an operation computes or reads; infinite when sizes are named."""
+    operands = [math.prod(value.type.shape) for value in operation.operands]
+    results = [math.prod(value.type.shape) for value in operation.results]
+    if min([*operands, *results], default=0) < 0:
+        return math.inf
+    if operation.operation.name == "px.dot_general":
+        return math.sqrt(math.prod(operands) * math.prod(results))  # rows x columns x length of the sums
+    return float(max([*operands, *results], default=0))
+
+
+def _result(table: Table, traced: Any) -> int:
+    if traced.out_tree.is_leaf():
+        return ALONE
+    count = len(traced.outputs)
+    if traced.out_tree == tree.flatten(tuple(range(count)))[1]:
+        return TUPLE
+    structure = traced.out_tree
+    return table.keep(lambda *tensors: tree.unflatten(structure, tensors))
