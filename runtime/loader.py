@@ -199,7 +199,9 @@ class Function:
             values = ", ".join(f"{n} = {v}" for n, v in named.items()) or "the sizes it was made for"
             return ShapeError(f"{where}, got {values}", note="it needs " + " and ".join(self.entry.constraints))
         if status == _CPU:
-            return ArtifactError(f"{where}: {self.library.path}")
+            levels = ", ".join(level.name for level in self.library.manifest.levels)
+            return ArtifactError(f"{where}: {self.library.path} is for {levels}",
+                                 hint="export it with a lower target, e.g. x86-64-v2")
         if status == _MEMORY:
             return DeviceError(f"{where}, while calling with {', '.join(str(a.shape) for a in inputs)}")
         return DeviceError(f"{where} (status {status})")

@@ -5,12 +5,7 @@ The answer is kept in one atomic word. Every thread that races to fill it writes
 
 from __future__ import annotations
 
-# (bit numbers in the register, LLVM's names) of what each x86-64 level adds, by the psABI.
-_ECX_1 = {"sse3": 0, "ssse3": 9, "fma": 12, "cx16": 13, "sse4.1": 19, "sse4.2": 20, "movbe": 22, "popcnt": 23,
-          "osxsave": 27, "avx": 28, "f16c": 29}
-_ECX_EXTENDED = {"lahf": 0, "lzcnt": 5}
-_EBX_7 = {"bmi": 3, "avx2": 5, "bmi2": 8, "avx512f": 16, "avx512dq": 17, "avx512cd": 28, "avx512bw": 30, "avx512vl": 31}
-_YMM_STATE, _ZMM_STATE = 0x06, 0xE6  # bits of XCR0: what the operating system saves on a switch
+from phalanx.runtime.cpuid import EXTENDED, LEAF_1, LEAF_7, LEAF_EXTENDED, YMM_STATE, ZMM_STATE
 
 #: level numbers of the table that `@px_level` indexes
 X86_LEVELS = {"x86-64": 1, "x86-64-v2": 2, "x86-64-v3": 3, "x86-64-v4": 4}
@@ -30,9 +25,9 @@ def _all_set(result: str, register: str, mask: int) -> str:
 
 def x86_level_text() -> str:
     """`i32 @px_level()`: 1 to 4, the psABI level that processor and operating system support."""
-    second = _mask(_ECX_1, "sse3", "ssse3", "cx16", "sse4.1", "sse4.2", "popcnt")
-    third = _mask(_ECX_1, "fma", "movbe", "osxsave", "avx", "f16c")
-    fourth = _mask(_EBX_7, "avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl")
+    second = _mask(LEAF_1, "sse3", "ssse3", "cx16", "sse4.1", "sse4.2", "popcnt")
+    third = _mask(LEAF_1, "fma", "movbe", "osxsave", "avx", "f16c")
+    fourth = _mask(LEAF_7, "avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl")
     return f"""
 @px_level.known = internal global i32 0
 
@@ -47,13 +42,13 @@ entry:
   %last = extractvalue {{ i32, i32, i32, i32 }} %first, 0
   %one = call {{ i32, i32, i32, i32 }} @px_cpuid(i32 1)
   %ecx = extractvalue {{ i32, i32, i32, i32 }} %one, 2
-  %high = call {{ i32, i32, i32, i32 }} @px_cpuid(i32 {0x80000001 - (1 << 32)})
+  %high = call {{ i32, i32, i32, i32 }} @px_cpuid(i32 {EXTENDED - (1 << 32)})
   %extended = extractvalue {{ i32, i32, i32, i32 }} %high, 2
 {_all_set("%has.v2", "%ecx", second)}
-{_all_set("%has.lahf", "%extended", _mask(_ECX_EXTENDED, "lahf"))}
+{_all_set("%has.lahf", "%extended", _mask(LEAF_EXTENDED, "sahf"))}
   %v2 = and i1 %has.v2, %has.lahf
 {_all_set("%has.v3", "%ecx", third)}
-{_all_set("%has.lzcnt", "%extended", _mask(_ECX_EXTENDED, "lzcnt"))}
+{_all_set("%has.lzcnt", "%extended", _mask(LEAF_EXTENDED, "lzcnt"))}
   %leaf7 = icmp uge i32 %last, 7
   %a = and i1 %v2, %has.v3
   %b = and i1 %has.lzcnt, %leaf7
@@ -67,11 +62,11 @@ wide:
   %ebx = extractvalue {{ i32, i32, i32, i32 }} %seven, 1
   %xcr = call {{ i32, i32 }} {_XGETBV}(i32 0)
   %state = extractvalue {{ i32, i32 }} %xcr, 0
-{_all_set("%has.avx2", "%ebx", _mask(_EBX_7, "bmi", "avx2", "bmi2"))}
-{_all_set("%ymm", "%state", _YMM_STATE)}
+{_all_set("%has.avx2", "%ebx", _mask(LEAF_7, "bmi", "avx2", "bmi2"))}
+{_all_set("%ymm", "%state", YMM_STATE)}
   %v3 = and i1 %has.avx2, %ymm
 {_all_set("%has.avx512", "%ebx", _signed(fourth))}
-{_all_set("%zmm", "%state", _ZMM_STATE)}
+{_all_set("%zmm", "%state", ZMM_STATE)}
   %both = and i1 %has.avx512, %zmm
   %v4 = and i1 %v3, %both
   %upper = select i1 %v4, i32 4, i32 3

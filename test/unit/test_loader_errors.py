@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import tracemalloc
+from pathlib import Path
 
 import loader_files as files
 import numpy as np
@@ -231,11 +233,51 @@ def test_things_that_are_not_files(tmp_path):
 def test_features_are_read_from_the_description(tmp_path):
     description = tmp_path / "cpuinfo"
     description.write_text("processor\t: 0\nflags\t\t: fpu pni ssse3 sse4_1 abm bmi1 avx2\n\n")
-    assert cpuid.features(description) == {"fpu", "sse3", "ssse3", "sse4.1", "lzcnt", "bmi", "avx2"}
+    assert cpuid.described(description) == {"fpu", "sse3", "ssse3", "sse4.1", "lzcnt", "bmi", "avx2"}
     description = tmp_path / "arm"
     description.write_text("Features\t: fp asimd atomics\n")
-    assert cpuid.features(description) == {"fp-armv8", "neon", "lse"}
-    assert cpuid.features(tmp_path / "nothing") is None
+    assert cpuid.described(description) == {"fp-armv8", "neon", "lse"}
+    assert cpuid.described(tmp_path / "nothing") is None
+
+
+def answers(first=0, seventh=0, extended=0, last=7):
+    """A processor that answers cpuid with these words."""
+    return lambda leaf: {0: (last, 0, 0, 0), 1: (0, 0, first, 0), 7: (0, seventh, 0, 0), 0x80000000: (0x80000004, 0, 0, 0),
+                         0x80000001: (0, 0, extended, 0)}[leaf]
+
+
+def test_features_need_the_processor_and_the_system():
+    every = (1 << 32) - 1
+    full = cpuid.x86_features(answers(every, every, every), lambda: 0xE7)
+    assert {"avx512vl", "avx2", "fma", "sahf", "cx16", "lzcnt"} <= full
+    assert full - cpuid.x86_features(answers(every, every, every), lambda: 0x7) == {
+        "avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl"}
+    assert not {"avx", "avx2", "fma", "f16c"} & cpuid.x86_features(answers(every, every, every), lambda: 0x3)
+    old = cpuid.x86_features(answers(first=1 << 0 | 1 << 9, last=4), lambda: 1 // 0)
+    assert old == {"sse3", "ssse3"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="compares with /proc")
+def test_the_processor_says_what_the_system_lists():
+    listed = cpuid.described(Path("/proc/cpuinfo"))
+    assert cpuid.features() <= listed | {"osxsave"}
+    if cpuid.machine() == "x86_64":
+        named = {*cpuid.LEAF_1, *cpuid.LEAF_7, *cpuid.LEAF_EXTENDED} - {"osxsave"}
+        assert cpuid.features() - {"osxsave"} == listed & named
+
+
+def test_without_proc_the_processor_is_asked(monkeypatch):
+    monkeypatch.setattr(cpuid, "described", lambda path: None)
+    cpuid.features.cache_clear()
+    try:
+        if cpuid.machine() in ("x86_64", "aarch64") and sys.platform == "linux":
+            assert cpuid.features()
+        monkeypatch.setattr(cpuid, "machine", lambda: "vax")
+        cpuid.features.cache_clear()
+        assert cpuid.features() is None
+        assert cpuid.missing(["avx9"]) == []
+    finally:
+        cpuid.features.cache_clear()
 
 
 def test_llvm_and_the_system_agree_on_this_processor():
