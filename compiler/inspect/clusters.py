@@ -13,7 +13,7 @@ from phalanx.compiler.inspect.record import Recording
 from phalanx.compiler.pipeline.diagnostics import UserLine, user_line
 from phalanx.compiler.schedules.kernel import Kernel
 from phalanx.compiler.schedules.loops import Fused
-from phalanx.compiler.schedules.micro import Shared
+from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.sharing import Sharing
 from phalanx.compiler.targets.isa import isa as instruction_set
 from phalanx.runtime import threads

@@ -9,11 +9,12 @@ from typing import Any
 from mlir import ir
 
 from phalanx.compiler.schedules.cluster import Carried, Cluster, Output, Source, Splat, View, copy_node
-from phalanx.compiler.schedules.gemm import Gemm, find_product
+from phalanx.compiler.schedules.gemm import Gemm
 from phalanx.compiler.schedules.loops import Fused
-from phalanx.compiler.schedules.micro import Shared
 from phalanx.compiler.schedules.opaque import InPlace
+from phalanx.compiler.schedules.product import find_product
 from phalanx.compiler.schedules.read import Reader
+from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
 from phalanx.compiler.targets.isa import Isa

@@ -7,7 +7,7 @@ from typing import Any
 from mlir import ir
 
 from phalanx.compiler.schedules.kernel import Kernel
-from phalanx.compiler.schedules.micro import Shared
+from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.sharing import Sharing
 from phalanx.compiler.targets.isa import Isa
 

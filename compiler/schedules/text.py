@@ -246,6 +246,11 @@ class Writer:
             return min(a, b)
         return self.pure(f"arith.minsi {self.index(a)}, {self.index(b)} : index", self._names(a, b), "x")
 
+    def max(self, a: Index, b: Index) -> Index:
+        if isinstance(a, int) and isinstance(b, int):
+            return max(a, b)
+        return self.pure(f"arith.maxsi {self.index(a)}, {self.index(b)} : index", self._names(a, b), "x")
+
     def ceildiv(self, a: Index, b: int) -> Index:
         if isinstance(a, int):
             return -(-a // b)

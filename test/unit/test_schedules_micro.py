@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from schedules_runner import Array, run
 from test_schedules_gemm import MATMUL, contraction
 
 from phalanx.compiler.context import context
-from phalanx.compiler.schedules.micro import Shared
+from phalanx.compiler.schedules.packing import Packing, packing_function
+from phalanx.compiler.schedules.routine import Shared
+from phalanx.compiler.schedules.strips import Strip, strip_kernel
 from phalanx.compiler.targets.isa import isa, runs_here
 
 LEVELS = ["x86-64-v2", "x86-64-v3", "x86-64-v4"]
@@ -22,30 +25,32 @@ LEVELS = ["x86-64-v2", "x86-64-v3", "x86-64-v4"]
 
 def test_a_kernel_is_written_once() -> None:
     shared = Shared()
-    first = shared.multiply("f32", rows=6, vectors=2, lanes=8, add=False)
-    assert shared.multiply("f32", rows=6, vectors=2, lanes=8, add=False) == first
-    others = {shared.multiply("f32", rows=6, vectors=2, lanes=8, add=True),
-              shared.multiply("f32", rows=4, vectors=2, lanes=8, add=False),
-              shared.multiply("f64", rows=6, vectors=2, lanes=8, add=False)}
-    assert len(others | {first}) == 4
+    strip = Strip("f32", rows=6, vectors=2, lanes=8)
+    first = strip_kernel(shared, strip)
+    assert strip_kernel(shared, strip) == first
+    variants = [replace(strip, rows=4), replace(strip, element="f64"), replace(strip, packed=6), replace(strip, tail=True)]
+    others = {strip_kernel(shared, variant) for variant in variants}
+    assert len(others | {first}) == 5
     assert set(shared.texts) == others | {first}
-    turned = shared.pack("f32", "turned", vectors=2, lanes=8)
-    assert shared.pack("f32", "turned", vectors=1, lanes=8) == turned  # takes panels of all widths
 
 
 @pytest.mark.parametrize("lanes", [2, 4, 8, 16])
-def test_the_text_is_valid(lanes: int) -> None:
+@pytest.mark.parametrize("element", ["f32", "f64", "i32"])
+def test_the_text_is_valid(lanes: int, element: str) -> None:
     shared = Shared()
-    for add in (False, True):
-        shared.multiply("f32", rows=3, vectors=2, lanes=lanes, add=add)
-    for kind in ("rows", "part", "turned", "any"):
-        shared.pack("f32", kind, vectors=2, lanes=lanes)
+    for tail in (False, True):
+        strip_kernel(shared, Strip(element, 3, 2, lanes, tail=tail, guarded=tail))
+        strip_kernel(shared, Strip(element, 3, 2, lanes, packed=6, tail=tail))
+    for kind in ("across", "depth", "any"):
+        for width in (6, 2 * lanes):
+            packing_function(shared, Packing(kind, element, element, width, lanes))
     with context():
         module = ir.Module.parse("\n".join(shared.texts.values()))
         assert module.operation.verify()
-        turned = next(op for op in module.body.operations if "turned" in str(op.attributes["sym_name"]))
+        name = Packing("depth", element, element, 2 * lanes, lanes).name
+        turned = next(op for op in module.body.operations if name in str(op.attributes["sym_name"]))
         stages = lanes.bit_length() - 1
-        assert str(turned).count("vector.shuffle") == stages * lanes
+        assert str(turned).count("vector.shuffle") == 2 * stages * lanes
 
 
 @pytest.mark.parametrize("level", LEVELS)

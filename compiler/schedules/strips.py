@@ -1,0 +1,138 @@
+"""The register kernel of matrix products: a strip of a few rows times panels of columns, all results in registers.
+
+    target[r, panel * width + c] (+)= sum over k of left[r, k] * right[panel][k, c]
+
+Operands are walked with strides that are arguments, so that one kernel reads packed blocks and operands where they
+stand. Columns left over at the end are a kernel of their own, with masks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from phalanx.compiler.schedules.cluster import load
+from phalanx.compiler.schedules.routine import Routine, Shared, multiply_add
+from phalanx.compiler.schedules.text import Index
+
+_ARGUMENTS = (
+    "left_at", "row_step", "left_step",
+    "right_at", "right_step", "panel_step",
+    "target_at", "target_step",
+    "length", "columns", "add",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Which register kernel: `rows` by `vectors` of `lanes`.
+
+    `packed` is the row length of a packed left operand (its rows stand next to each other), 0 for one with strides.
+    `tail` takes fewer columns than its vectors have; `guarded` then does not read the right operand behind them.
+    """
+
+    element: str
+    rows: int
+    vectors: int
+    lanes: int
+    packed: int = 0
+    tail: bool = False
+    guarded: bool = False
+
+    @property
+    def name(self) -> str:
+        """The function's name.
+
+        >>> Strip("f32", 6, 2, 8).name
+        'px_multiply_f32_6x2x8'
+        """
+        notes = f"_packed{self.packed}" if self.packed else ""
+        notes += "_tail" if self.tail else ""
+        notes += "_guarded" if self.guarded else ""
+        return f"px_multiply_{self.element}_{self.rows}x{self.vectors}x{self.lanes}{notes}"
+
+
+def strip_kernel(shared: Shared, strip: Strip) -> str:
+    """The name of the kernel, defined on first use.
+
+    Arguments: left, right, target; where the left operand starts, its strides along rows and depth; where the right
+    one starts, its stride along depth and from panel to panel; where the target starts and its row length; depth;
+    columns (whole panels, but for a tail); whether to add to the target (0: overwrite it).
+    """
+    memories = [(name, strip.element) for name in ("left", "right", "target")]
+    routine = Routine(strip.name, [*memories, *((name, "index") for name in _ARGUMENTS)], written=("target",))
+    return shared.define(routine, lambda: _Kernel(routine, strip).write())
+
+
+class _Kernel:
+    def __init__(self, routine: Routine, strip: Strip) -> None:
+        self.routine = routine
+        self.strip = strip
+        self.writer = routine.writer
+        self.vector = f"vector<{strip.lanes}x{strip.element}>"
+        self.masks: list[str | None] = [None] * strip.vectors
+        writer = self.writer
+        step: Index = 1 if strip.packed else "%row_step"
+        self.starts = [writer.add("%left_at", writer.mul(row, step)) for row in range(strip.rows)]
+        self.left_step: Index = strip.packed or "%left_step"
+
+    def write(self) -> None:
+        strip, writer = self.strip, self.writer
+        if strip.tail:
+            counts = [writer.sub("%columns", vector * strip.lanes) for vector in range(strip.vectors)]
+            self.masks = [self.routine.mask(strip.lanes, count) for count in counts]
+            self._panel("%right_at", "%target_at")
+            return
+        width = strip.vectors * strip.lanes
+
+        def one(panel: str, carried: list[str]) -> list[str]:
+            (right,) = carried
+            self._panel(right, writer.add("%target_at", panel))
+            return [writer.value(f"arith.addi {right}, %panel_step : index")]
+
+        writer.loop(0, "%columns", width, one, ["%right_at"], ["index"], hint="panel")
+
+    def _panel(self, right: Index, target: Index) -> None:
+        strip, writer, routine = self.strip, self.writer, self.routine
+        lines = [writer.add(target, writer.mul(row, "%target_step")) for row in range(strip.rows)]
+        for line in lines:
+            for vector in range(strip.vectors):
+                routine.prefetch("target", writer.add(line, vector * strip.lanes), write=True)
+        zero = routine.zero(self.vector, strip.element)
+        count = strip.rows * strip.vectors
+        guard = self.masks if strip.guarded else [None] * strip.vectors
+
+        def one(depth: str, totals: list[str]) -> list[str]:
+            base = writer.add(right, writer.mul(depth, "%right_step"))
+            along = writer.mul(depth, self.left_step)
+            columns = [
+                routine.get("right", writer.add(base, vector * strip.lanes), strip.lanes, guard[vector])
+                for vector in range(strip.vectors)
+            ]
+            results: list[str] = []
+            for row, start in enumerate(self.starts):
+                scalar = load(writer, routine.views["left"], writer.add(start, along), movable=False)
+                spread = writer.value(f"vector.broadcast {scalar} : {strip.element} to {self.vector}")
+                for vector, column in enumerate(columns):
+                    old = totals[row * strip.vectors + vector]
+                    results.append(multiply_add(writer, spread, column, old, strip.element, self.vector))
+            return results
+
+        totals = writer.loop(0, "%length", 1, one, [zero] * count, [self.vector] * count, hint="k")
+        places = [
+            (writer.add(line, vector * strip.lanes), self.masks[vector])
+            for line in lines
+            for vector in range(strip.vectors)
+        ]
+
+        def overwrite() -> None:
+            for (place, mask), total in zip(places, totals, strict=True):
+                routine.put("target", place, strip.lanes, total, mask)
+
+        def add() -> None:
+            operation = "arith.addf" if strip.element[0] == "f" else "arith.addi"
+            for (place, mask), total in zip(places, totals, strict=True):
+                old = routine.get("target", place, strip.lanes, mask)
+                total = writer.value(f"{operation} {old}, {total} : {self.vector}")
+                routine.put("target", place, strip.lanes, total, mask)
+
+        writer.conditional(writer.compare("eq", "%add", 0), overwrite, add)
