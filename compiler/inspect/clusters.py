@@ -95,8 +95,7 @@ def _schedule(kernel: Kernel, sharing: Sharing | None) -> str:
         if loops.plan.kept:
             words += f", {len(loops.plan.kept)} values kept between sweeps"
     else:
-        words = (f"matrix product in tiles of {loops.tile_rows}x{loops.tile_columns}, micro-kernel {loops.block_rows}x"
-                 f"{loops.width} in {loops.vectors} vectors of {loops.lanes}, {loops.depth_block} deep")
+        words = loops.describe()
     if sharing is None:
         return f"{words}; one thread"
     if sharing.cut is None:

@@ -157,6 +157,16 @@ class Gemm:
                 return Cut(loop, cores, grain)
         return None
 
+    def describe(self) -> str:
+        """The schedule in words."""
+        blocking = self.blocking
+        packed = [name for name, panels in (("left", self.left_panels), ("right", self.right_panels)) if panels]
+        return (
+            f"matrix product in blocks of {self.row_block}x{blocking.column_block}, {blocking.depth_block} deep, "
+            f"registers {blocking.rows}x{blocking.width} in {blocking.vectors} vectors of {blocking.lanes}, "
+            f"{' and '.join(packed) or 'no'} operand{'s' if len(packed) > 1 else ''} packed"
+        )
+
     # -- loops -------------------------------------------------------------------------------------
 
     def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
