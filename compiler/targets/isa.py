@@ -76,9 +76,10 @@ class Isa:
     def function_attributes(self) -> tuple[tuple[str, str], ...]:
         """String attributes that every function of a module compiled for this record carries."""
         attributes = [("tune-cpu", self.tune)] if self.tune else []
-        if self.architecture == "x86_64" and self.vector_bits == 512:
+        arranged = "+" in self.name
+        if self.architecture == "x86_64" and (self.vector_bits == 512 or arranged):
             # LLVM's loop vectoriser stays at 256 bits on AVX-512 machines unless told otherwise.
-            attributes.append(("prefer-vector-width", "512"))
+            attributes.append(("prefer-vector-width", str(self.vector_bits)))
         return tuple(attributes)
 
 
@@ -143,17 +144,55 @@ def names() -> list[str]:
     return ["host", *_ISAS]
 
 
+#: what `name+field=value` may change: how code is arranged, never what it requires of the machine
+_ARRANGEMENT = ("vector_bits", "l1_bytes", "l2_bytes", "l3_bytes", "cores")
+
+
 def isa(name: str | Isa | None = None) -> Isa:
-    """The record of that name; None and "host" mean this machine; a record is returned as it is."""
+    """The record of that name; None and "host" mean this machine; a record is returned as it is.
+
+    Words after a plus sign arrange the code differently for the same machine: vector width, cache sizes, cores, or
+    the register block of products by element type.
+
+    >>> isa("x86-64-v4+vector_bits=256+f32=6x32").gemm_tile("f32")
+    (6, 32)
+
+    Raises ArgumentError for an unknown name or word, or a vector width that the machine does not have.
+    """
     if isinstance(name, Isa):
         return name
     if name is None or name == "host":
         return host()
+    name, *words = name.split("+")
+    if words:
+        return _arranged(isa(name), tuple(words))
     if name not in _ISAS:
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else None
         raise ArgumentError(f"isa: unknown instruction set {name!r}; known: {', '.join(names())}", hint=hint)
     return _ISAS[name]
+
+
+@functools.lru_cache(256)
+def _arranged(record: Isa, words: tuple[str, ...]) -> Isa:
+    changes: dict[str, int] = {}
+    tiles = {dtype: (rows, columns) for dtype, rows, columns in record.gemm_tiles}
+    for word in words:
+        field, _, value = word.partition("=")
+        rows, _, columns = value.partition("x")
+        if field in _ARRANGEMENT and value.isdecimal() and int(value) > 0:
+            changes[field] = int(value)
+        elif field in tiles and rows.isdecimal() and columns.isdecimal() and int(rows) > 0 and int(columns) > 0:
+            tiles[field] = (int(rows), int(columns))
+        else:
+            known = ", ".join(f"{name}=N" for name in _ARRANGEMENT) + ", " + ", ".join(f"{name}=RxC" for name in tiles)
+            raise ArgumentError(f"isa: cannot arrange {record.name!r} by {word!r}; known: {known}")
+    width = changes.get("vector_bits", record.vector_bits)
+    if width > record.vector_bits or width & (width - 1) or width < 128:
+        raise ArgumentError(f"isa: vector_bits={width} does not fit {record.name!r}",
+                            hint=f"a power of two from 128 to {record.vector_bits}")
+    return replace(record, name="+".join([record.name, *words]), **changes,
+                   gemm_tiles=tuple((dtype, *tile) for dtype, tile in tiles.items()))
 
 
 def x86_level(features: frozenset[str]) -> str:

@@ -3,8 +3,10 @@
 import os
 import platform
 
+import numpy as np
 import pytest
 
+import phalanx as px
 from phalanx.compiler.targets import isa
 from phalanx.compiler.targets.llvm_c import TargetMachine, host_cpu
 from phalanx.dialects.errors import ArgumentError
@@ -101,3 +103,41 @@ def test_caches_are_read_from_the_system(tmp_path):
         (folder / "size").write_text(f"{size}\n")
     assert isa._linux_caches(tmp_path) == {1: 48 * 1024, 2: 2 * 1024 * 1024}
     assert isa._linux_caches(tmp_path / "absent") == {}
+
+
+def test_words_arrange_the_code_for_the_same_machine():
+    record = isa.isa("x86-64-v4+vector_bits=256+l2_bytes=524288+f32=6x32")
+    base = isa.isa("x86-64-v4")
+    assert (record.vector_bits, record.l2_bytes, record.gemm_tile("f32")) == (256, 524288, (6, 32))
+    assert (record.cpu, record.level, record.gemm_tile("f64")) == (base.cpu, base.level, base.gemm_tile("f64"))
+    assert ("prefer-vector-width", "256") in record.function_attributes
+    assert isa.isa(record.name) == record
+    assert isa.runs_here(isa.isa("host+cores=1")) == isa.runs_here(isa.isa("host"))
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("x86-64-v3+vector_bits=512", "does not fit 'x86-64-v3'"),
+    ("x86-64-v4+vector_bits=384", "does not fit"),
+    ("x86-64-v4+vector_bits=64", "does not fit"),
+    ("host+cpu=znver4", "cannot arrange 'host' by 'cpu=znver4'"),
+    ("host+f32=12", "cannot arrange"),
+    ("host+f32=0x16", "cannot arrange"),
+    ("host+cores=-1", "cannot arrange"),
+    ("host+", "cannot arrange"),
+    ("hist+cores=1", "did you mean 'host'"),
+])
+def test_words_that_do_not_fit(name, message):
+    with pytest.raises(ArgumentError) as raised:
+        isa.isa(name)
+    assert message in f"{raised.value} {raised.value.hint}"
+
+
+def test_an_arranged_function_computes_the_same():
+    x = np.random.default_rng(1).standard_normal((64, 100)).astype(np.float32)
+    function = px.jit(lambda x: (px.matmul(x, px.matrix_transpose(x)), px.exp(x) + 1))
+    usual = [np.asarray(r) for r in function(x)]
+    with px.options(isa="host+l2_bytes=262144+cores=1"):
+        arranged = [np.asarray(r) for r in function(x)]
+    assert len(function.compiled) == 2
+    np.testing.assert_allclose(arranged[0], usual[0], rtol=1e-5)
+    np.testing.assert_array_equal(arranged[1], usual[1])
