@@ -30,7 +30,7 @@ def test_clusters_stand_at_the_users_lines(explanation):
     assert set(kinds) == {"contraction", "reduction"}
     assert [line.line for line in kinds["contraction"].lines] == [LINE + 1]
     assert [line.line for line in kinds["reduction"].lines] == [LINE + 2]
-    assert "matrix product in tiles" in kinds["contraction"].schedule
+    assert "matrix product in blocks" in kinds["contraction"].schedule
     assert "one loop nest over 8x4" in kinds["reduction"].schedule
     assert all(cluster.calls == 1 for cluster in explanation.clusters)
 
