@@ -15,6 +15,7 @@ import platform
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from phalanx.compiler.targets.llvm_c import host_cpu
 from phalanx.dialects.errors import ArgumentError
@@ -175,7 +176,7 @@ def isa(name: str | Isa | None = None) -> Isa:
 
 @functools.lru_cache(256)
 def _arranged(record: Isa, words: tuple[str, ...]) -> Isa:
-    changes: dict[str, int] = {}
+    changes: dict[str, Any] = {}
     tiles = {dtype: (rows, columns) for dtype, rows, columns in record.gemm_tiles}
     for word in words:
         field, _, value = word.partition("=")
@@ -187,7 +188,7 @@ def _arranged(record: Isa, words: tuple[str, ...]) -> Isa:
         else:
             known = ", ".join(f"{name}=N" for name in _ARRANGEMENT) + ", " + ", ".join(f"{name}=RxC" for name in tiles)
             raise ArgumentError(f"isa: cannot arrange {record.name!r} by {word!r}; known: {known}")
-    width = changes.get("vector_bits", record.vector_bits)
+    width: int = changes.get("vector_bits", record.vector_bits)
     if width > record.vector_bits or width & (width - 1) or width < 128:
         raise ArgumentError(f"isa: vector_bits={width} does not fit {record.name!r}",
                             hint=f"a power of two from 128 to {record.vector_bits}")
