@@ -34,8 +34,10 @@ def environment(threads: int, inductor: Path | None = None, inherited: Mapping[s
     variables = {name: value for name, value in inherited.items() if name not in _UNSET}
     variables.update(dict.fromkeys(_COUNTS, str(threads)))
     variables.update(
-        JAX_PLATFORMS="cpu", PHALANX_DISK_CACHE="0", TORCHINDUCTOR_FX_GRAPH_CACHE="0", PYTHONPATH=str(ROOT),
-        PYTHONUNBUFFERED="1")
+        JAX_PLATFORMS="cpu", PHALANX_DISK_CACHE="0", TORCHINDUCTOR_FX_GRAPH_CACHE="0",
+        TORCHINDUCTOR_COMPILE_THREADS="1", PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1",
+        # Otherwise both threads of a pool may wake up on one processor when something else runs on the other.
+        OMP_PROC_BIND="true", OMP_PLACES="threads")
     if inductor is not None:
         variables["TORCHINDUCTOR_CACHE_DIR"] = str(inductor)
     if threads == 1:
