@@ -22,6 +22,9 @@ from phalanx.compiler.targets.isa import Isa
 _PART = ("%part", "index"), ("%low", "index"), ("%high", "index")
 _OWN = "%own", "memref<i8>"
 
+PRODUCT_THRESHOLD = 6_000_000
+"""Picoseconds of estimated work from which a team pays for a matrix product, whose work is known well."""
+
 
 class Sharing:
     """The parallel form of a kernel, when there is one that pays."""
@@ -33,7 +36,8 @@ class Sharing:
         self.isa = isa
         self.loops = kernel.loops
         self.work = kernel.loops.work()
-        too_small = isinstance(self.work, int) and self.work < THRESHOLD
+        self.threshold = THRESHOLD if isinstance(self.loops, Fused) else PRODUCT_THRESHOLD
+        too_small = isinstance(self.work, int) and self.work < self.threshold
         self.cut: Cut | None = None if too_small else kernel.loops.cut(isa.cores)
         self.part_name = f"{kernel.name}_part"
 
@@ -98,7 +102,7 @@ class Sharing:
         if isinstance(self.work, int):
             together()
         else:
-            self._writer.conditional(self._writer.compare("sgt", self.work, THRESHOLD), together, alone)
+            self._writer.conditional(self._writer.compare("sgt", self.work, self.threshold), together, alone)
 
     def _slice(self, behind: int, number: Index, share: int) -> str:
         """The piece of the workspace that belongs to one part."""
