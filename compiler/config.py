@@ -60,6 +60,8 @@ _DECLARED = (
          "`stage`", choices=("stage", "changed", "pass")),
     Knob("passes", "", "passes of your own at the end of stages: `linalg:my-pass`, several parted by `;`",
          affects_compile=True),
+    Knob("tune", False, "the first call measures several arrangements of the code and keeps the fastest",
+         affects_compile=True),
     Knob("native_entry", True, "functions called often get an entry in machine code; off: every call goes through Python"),
     Knob("full_traceback", False, "keep Phalanx's own frames in tracebacks"),
     Knob("unroll_warning", 2000, "warn when one line of a Python loop makes this many operations; 0: never",

@@ -202,6 +202,12 @@ def _mark_donated(module: ir.Module, donated: Sequence[int]) -> None:
 
 def runner(traced: Any, signature: Signature, donated: Sequence[int], seconds: dict[str, float]) -> Runner:
     """Compile a traced function and say how to run it on any host backend."""
+    if config.get("tune"):
+        from phalanx.compiler import tuning  # an option few set
+
+        tuned = tuning.runner(traced, signature, donated)
+        if tuned is not None:
+            return tuned
     if donated:
         with context():
             _mark_donated(traced.module, donated)
