@@ -91,10 +91,12 @@ class Memory(Emitter):
         self.module = module
         self.position = 0
         self.buffers: list[Buffer] = []
+        self.results: list[Buffer] = []
         self.loops: list[tuple[int, set[Buffer]]] = []
         self.arena: Any = None  # memref<?xi8>
         self._offsets: list[tuple[Any, Buffer, int]] = []  # constants to patch: op, buffer, bytes behind its start
         self._starts: dict[Buffer, Any] = {}  # placeholders of dynamic offsets
+        self._bound: set[Buffer] = set()  # buffers whose offset is computed with: they stay in the arena
         self.calls_host = False
         self._table: Any = None
         self._table_size = 0
@@ -106,6 +108,10 @@ class Memory(Emitter):
         self.position += 1
 
     def touch(self, buffer: Buffer) -> None:
+        if buffer.kind == "result" and buffer.first is None:
+            # The code of a loop that writes a result comes again: the whole loop counts.
+            buffer.first = self.loops[0][0] if self.loops else self.position
+            self.results.append(buffer)
         if buffer.kind != "arena":
             return
         if buffer.first is None:
@@ -132,6 +138,7 @@ class Memory(Emitter):
     def pointer(self, place: Place, offset: Size, element: Any) -> Any:
         """`memref<element>` at an element offset of a place."""
         self.touch(place.buffer)
+        place.buffer.item = max(place.buffer.item, BYTES[str(element)])
         total = sizes.add(place.offset, offset)
         key = (place.buffer, total, element)
         known = self.remembered(key)
@@ -144,6 +151,7 @@ class Memory(Emitter):
     def region(self, place: Place, nbytes: Size, element: Any) -> Any:
         """`memref<?xi8>` that starts at a place: what loops carry."""
         self.touch(place.buffer)
+        place.buffer.item = max(place.buffer.item, BYTES[str(element)])
         base, shift = self._base(place.buffer, sizes.multiply(place.offset, BYTES[str(element)]))
         return build.create("memref.view", [build.bytes_type()], [base, shift, self.size(nbytes)]).result
 
@@ -169,6 +177,7 @@ class Memory(Emitter):
 
     def _start(self, buffer: Buffer) -> Any:
         if isinstance(buffer.nbytes, int):
+            self._bound.add(buffer)
             return self._patched(buffer, 0)
         known = self._starts.get(buffer)
         if known is None:
@@ -258,18 +267,24 @@ class Memory(Emitter):
     # The end.
 
     def finish(self) -> ArenaPlan:
-        """Plan the arena and patch every offset that waited for it."""
-        plan = plan_arena(self.buffers)
+        """Plan the arena and patch every offset that waited for it, and the base where that is a result's memory."""
+        plan = plan_arena(self.buffers, self.results, self._bound)
         for op, buffer, shift in self._offsets:
             op.attributes["value"] = ir.IntegerAttr.get(self.index, plan.offsets[buffer] + shift)
+            host = plan.hosts.get(buffer)
+            if host is not None:
+                for use in list(op.result.uses):
+                    use.owner.operation.operands[0] = host.pointer
         if self._table is not None:
             self._table_count.attributes["value"] = ir.IntegerAttr.get(self.index, max(1, self._table_size))
         return plan
 
-    def most_alive(self) -> int:
-        """The largest number of bytes of static temporaries alive at one position."""
+    def most_alive(self, plan: ArenaPlan) -> int:
+        """The largest number of bytes of static temporaries in the arena alive at one position."""
         change: dict[int, int] = {}
         for buffer in self.buffers:
+            if buffer in plan.hosts:
+                continue
             if isinstance(buffer.nbytes, int) and buffer.first is not None and buffer.last is not None:
                 room = aligned(buffer.nbytes)
                 change[buffer.first] = change.get(buffer.first, 0) + room

@@ -25,6 +25,7 @@ class Buffer:
     first: int | None = None  # positions of the first and last step that touch it
     last: int | None = None
     shared: bool = False  # holds more than one tensor during its life (never reused in place on death)
+    item: int = 1  # bytes of the widest element seen in it
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -27,12 +27,16 @@ from phalanx.dialects.errors import CompileError
 
 @dataclass(frozen=True)
 class PlannedBuffer:
-    """A temporary in the arena: its bytes, and the first and last step of the driver that touches it."""
+    """A temporary in the arena: its bytes, and the first and last step of the driver that touches it.
+
+    `hosted`: in the memory of a result that is written later, and takes no room of the arena.
+    """
 
     offset: int
     nbytes: int
     first: int
     last: int
+    hosted: bool = False
 
 
 @dataclass
@@ -244,9 +248,9 @@ class _Stage:
         for location, why in driver.copies:
             self.report.remarks.append(Remark(why, str(location), missed=True))
         self.report.arena_bytes = None if plan.slots else plan.static_bytes
-        self.report.live_bytes = memory.most_alive()
+        self.report.live_bytes = memory.most_alive(plan)
         self.report.buffers = [
-            PlannedBuffer(offset, buffer.nbytes, buffer.first, buffer.last)
+            PlannedBuffer(offset, buffer.nbytes, buffer.first, buffer.last, buffer in plan.hosts)
             for buffer, offset in plan.offsets.items()
             if isinstance(buffer.nbytes, int) and buffer.first is not None and buffer.last is not None
         ]

@@ -77,10 +77,11 @@ class Explanation:
         lines = ["", f"arena: {planned}, at most {self.live_bytes} bytes alive at once"]
         last = max((buffer.last for buffer in self.buffers), default=0)
         scale = max(1, -(-(last + 1) // _BAR))
-        for buffer in sorted(self.buffers, key=lambda b: (b.first, b.offset))[:_MOST_BUFFERS]:
+        for buffer in sorted(self.buffers, key=lambda b: (b.first, b.hosted, b.offset))[:_MOST_BUFFERS]:
             start, end = buffer.first // scale, buffer.last // scale
             bar = " " * start + "#" * (end - start + 1)
-            lines.append(f"  at {buffer.offset:>9}, {buffer.nbytes:>9} bytes  |{bar.ljust(last // scale + 1)}|")
+            place = "in a result" if buffer.hosted else f"at {buffer.offset:>9}"
+            lines.append(f"  {place:>12}, {buffer.nbytes:>9} bytes  |{bar.ljust(last // scale + 1)}|")
         if len(self.buffers) > _MOST_BUFFERS:
             lines.append(f"  and {len(self.buffers) - _MOST_BUFFERS} more")
         return lines

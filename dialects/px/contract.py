@@ -150,10 +150,12 @@ def _cotangent(ct: Any, x: Any, other: Any, contract: AxisPair, batch: AxisPair,
     # In `ct`: batch axes, free axes of the left operand, free axes of the right one.
     start = shared + len(own) if side == 0 else shared
     ct_free = tuple(range(start, start + len(others)))
-    product = emit(dot_general, [ct, other], {
-        "contract": (ct_free, tuple(others)), "batch_axes": (tuple(range(shared)), batch[1])})
-    # Now: batch axes, own free axes, then the contracted axes in the order `other` has them.
-    by_other = sorted(range(len(contract[1])), key=lambda i: contract[1][i])
-    layout = [*batch[0], *own, *(contract[0][i] for i in by_other)]
+    # The contracted axes of `x`, in the order `other` has them.
+    summed = [contract[0][i] for i in sorted(range(len(contract[1])), key=lambda i: contract[1][i])]
+    first, last = (tuple(range(shared)), ct_free), (batch[1], tuple(others))
+    if [*batch[0], *summed, *own] == list(range(x.ndim)):  # `x` starts with what `other` keeps: no transpose
+        return emit(dot_general, [other, ct], {"contract": (last[1], first[1]), "batch_axes": (last[0], first[0])})
+    product = emit(dot_general, [ct, other], {"contract": (first[1], last[1]), "batch_axes": (first[0], last[0])})
+    layout = [*batch[0], *own, *summed]
     order = tuple(layout.index(a) for a in range(x.ndim))
     return product if order == tuple(range(x.ndim)) else emit(transpose, [product], {"axes": order})

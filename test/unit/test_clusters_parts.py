@@ -111,6 +111,21 @@ def test_arena_never_overlaps_what_is_alive(count: int) -> None:
                 assert plan.offsets[low] + aligned(int(str(low.nbytes))) <= plan.offsets[high]
 
 
+def test_a_result_holds_temporaries_until_it_is_written() -> None:
+    result = Buffer("result", 256, first=5, item=4)
+    before = Buffer("arena", 128, first=1, last=4, item=4)
+    beside = Buffer("arena", 100, first=2, last=4, item=4)
+    during = Buffer("arena", 64, first=3, last=5, item=4)
+    wider = Buffer("arena", 64, first=1, last=2, item=8)
+    bound = Buffer("arena", 192, first=1, last=2, item=4)
+    large = Buffer("arena", 300, first=0, last=0, item=4)
+    plan = plan_arena([before, beside, during, wider, bound, large], [result], {bound})
+    assert plan.hosts == {before: result, beside: result}
+    assert {plan.offsets[before], plan.offsets[beside]} == {0, 128}
+    assert plan.static_bytes == 320, "the large one alone is as much as the others together"
+    assert not plan_arena([before], [Buffer("result", sizes.leaf(1, "n"), first=5, item=4)]).hosts
+
+
 def test_dynamic_slots_are_shared_by_equal_sizes_only() -> None:
     early, late, other = (Buffer("arena", size) for size in (N, N, M))
     early.first, early.last = 0, 1
