@@ -55,7 +55,16 @@ class Carried:
     sizes: tuple[Index, ...] = ()
 
 
-Source = View | Splat | Value | Carried
+@dataclass(frozen=True)
+class Positions:
+    """An operand that is a number: the sum of node dims times their steps (see `positions.py`)."""
+
+    element: str
+    terms: tuple[tuple[int, Index], ...]
+    sizes: tuple[Index, ...] = ()
+
+
+Source = View | Splat | Value | Carried | Positions
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from phalanx.compiler.schedules.cluster import Cluster, Expr, Node, Operand, Splat, Value, View
+from phalanx.compiler.schedules.cluster import Cluster, Expr, Node, Operand, Positions, Splat, Value, View
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.dialects.errors import CompileError
 
@@ -38,6 +38,8 @@ class Domain:
     groups: list[list[int]]
     """For each loop dim the cluster dims it covers, outermost first."""
     accesses: dict[tuple[object, ...], Access] = field(default_factory=dict)
+    numbers: dict[tuple[object, ...], list[Index]] = field(default_factory=dict)
+    """For operands that are positions: what a step along each loop dim adds."""
 
 
 def place_nodes(cluster: Cluster) -> tuple[list[Index], list[bool], dict[Node, list[int | None]]]:
@@ -114,6 +116,7 @@ class DomainBuilder:
         self.writer = cluster.writer
         self.sizes, self.reduced, self.placed = place_nodes(cluster)
         self.accesses: dict[tuple[object, ...], Access] = {}
+        self.numbers: dict[tuple[object, ...], list[Index]] = {}
         self.weights: dict[tuple[object, ...], int] = {}
         self.pinned: set[int] = set()
         self._collect()
@@ -130,6 +133,12 @@ class DomainBuilder:
                     key = operand_key(node, operand)
                     self.accesses[key] = linear_access(self.writer, operand.source, operand.map, dims, rank)
                     self.weights[key] = 1
+                elif isinstance(operand.source, Positions):
+                    steps: list[Index] = [0] * rank
+                    for dim, step in operand.source.terms:
+                        if (place := dims[dim]) is not None:
+                            steps[place] = step
+                    self.numbers[operand_key(node, operand)] = steps
         for number, output in enumerate(self.cluster.outputs):
             assert isinstance(output.source, Value)
             dims = cluster_dims(output.source, self.placed)
@@ -156,6 +165,8 @@ class DomainBuilder:
         for key, access in self.accesses.items():
             coefficients = [access.coefficients[group[-1]] for group in groups]
             domain.accesses[key] = Access(access.view, access.offset, coefficients, access.safe)
+        for key, steps in self.numbers.items():
+            domain.numbers[key] = [steps[group[-1]] for group in groups]
         return domain
 
     def _joins(self, outer: int, inner: int) -> bool:
@@ -163,10 +174,8 @@ class DomainBuilder:
         if self.roles[outer] != self.roles[inner] or self.pinned & {outer, inner}:
             return False
         size = self.sizes[inner]
-        return all(
-            self.writer.equal(access.coefficients[outer], self.writer.mul(access.coefficients[inner], size))
-            for access in self.accesses.values()
-        )
+        steps = [*(access.coefficients for access in self.accesses.values()), *self.numbers.values()]
+        return all(self.writer.equal(step[outer], self.writer.mul(step[inner], size)) for step in steps)
 
     def _order(self) -> list[int]:
         """Kept dims, then reduced dims, the one best walked innermost at the very end; unit dims left out."""

@@ -15,6 +15,7 @@ from phalanx.compiler.schedules.cluster import (
     Cluster,
     Node,
     Operand,
+    Positions,
     Splat,
     Value,
     View,
@@ -22,13 +23,15 @@ from phalanx.compiler.schedules.cluster import (
     store,
 )
 from phalanx.compiler.schedules.domain import Access, Domain, operand_key, undefined
+from phalanx.compiler.schedules.extremum import Search, find_searches
 from phalanx.compiler.schedules.fused import Key, Plan
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.compiler.schedules.workspace import Workspace, element_bytes
 from phalanx.dialects.errors import CompileError
 
-LANE_BYTES = 4096
-"""Bytes of one accumulator block in a column reduction: several fit the first-level cache."""
+LANE_BYTES = 16384
+"""Bytes of one accumulator block in a column reduction: as long as the first-level cache allows, since memory is read in
+pieces of that length."""
 
 TILE = 32
 """Side of the square tiles a transposing loop nest is walked in."""
@@ -36,7 +39,10 @@ TILE = 32
 ROW_SCRATCH_BYTES = 1 << 16
 """Longest row (bytes) a value is kept in scratch for."""
 
-UNROLL = 4
+SEARCH_BLOCK = 4096
+"""Elements a search for the position of an extreme goes back to: they are still in the first-level cache."""
+
+UNROLL = 8
 UNROLL_COST = 12
 """Column reductions with at most this many scalar ops per point take UNROLL rows per walk over the lanes."""
 
@@ -63,6 +69,7 @@ class Nest:
         self.workspace = workspace
         self.bounds = bounds or {}
         self.external = external or {}
+        self.searches = find_searches(cluster)
         rank = len(domain.sizes)
         self.kept_loops = [loop for loop in range(rank) if not domain.reduced[loop]]
         self.reduced_loops = [loop for loop in range(rank) if domain.reduced[loop]]
@@ -177,13 +184,53 @@ class Nest:
 
     def _row(self) -> None:
         self.rows = {}
+        whole = dict(self.bounds)
         for level in range(self.plan.last + 1):
             self.level = level
             self._row_nodes(level)
             reductions = self._reductions(level)
-            if reductions or level in self.plan.store_level.values():
+            search = self._search(level)
+            if search is not None:
+                self._track(search)
+            elif reductions or level in self.plan.store_level.values():
                 self._reduce(reductions)
+                self.bounds = dict(whole)
         self._store_rows()
+
+    def _search(self, level: int) -> Search | None:
+        """The search whose extreme is all there is to do at this level, and whose index all at the next."""
+        stored = {level, level + 1} & set(self.plan.store_level.values())
+        if len(self.reduced_loops) != 1 or stored or level == self.plan.last:
+            return None
+        low, high = self._range(self.reduced_loops[0])
+        if isinstance(low, int) and isinstance(high, int) and high - low < 2 * SEARCH_BLOCK:
+            return None
+        extremes, indices = self._reductions(level), self._reductions(level + 1)
+        search = self.searches.get(indices[0]) if len(indices) == 1 else None
+        return search if search is not None and extremes == [search.extreme] else None
+
+    def _track(self, search: Search) -> None:
+        """The extreme block by block; the level after walks only the block in which it was met first."""
+        (loop,) = self.reduced_loops
+        low, high = self._range(loop)
+        extreme = search.extreme
+        element = extreme.values[0].element
+        (init,) = self._inits(extreme)
+
+        def block(start: str, carried: list[str]) -> list[str]:
+            best, where = carried
+            self.bounds[loop] = start, self.writer.min(self.writer.add(start, SEARCH_BLOCK), high)
+            self.memo = {}
+            (found,) = self._carried_loops([loop], [init], [element], partial(self._point, [extreme]))
+            better = search.better(self.writer, found, best)
+            return [
+                self.writer.value(f"arith.select {better}, {found}, {best} : {element}"),
+                self.writer.value(f"arith.select {better}, {start}, {where} : index"),
+            ]
+
+        best, where = self.writer.loop(low, high, SEARCH_BLOCK, block, [init, self.writer.index(low)], [element, "index"])
+        self.rows[extreme, 0] = best
+        self.bounds[loop] = where, self.writer.min(self.writer.add(where, SEARCH_BLOCK), high)
 
     def _row_nodes(self, level: int) -> None:
         self.memo = {}
@@ -395,7 +442,18 @@ class Nest:
             if undefined(operand) or source.scalar is None:
                 raise CompileError("schedule: memory that nothing has written is read", location=node.location)
             return source.scalar
+        if isinstance(source, Positions):
+            return self._number(source.element, self.domain.numbers[operand_key(node, operand)])
         return self._load(self.domain.accesses[operand_key(node, operand)])
+
+    def _number(self, element: str, steps: Sequence[Index]) -> str:
+        """The number of the current point, as an integer of that type."""
+        total: Index = 0
+        for position, step in zip(self.positions, steps, strict=True):
+            if position is not None and step != 0:
+                total = self.writer.add(total, self.writer.mul(position, step))
+        name = self.writer.index(total)
+        return self.writer.pure(f"arith.index_cast {name} : index to {element}", [name])
 
     def _load(self, access: Access) -> str:
         address = access.address(self.writer, self.positions)

@@ -28,6 +28,7 @@ from phalanx.compiler.schedules.cluster import (
     location_text,
     refuse,
 )
+from phalanx.compiler.schedules.positions import lift_positions
 from phalanx.compiler.schedules.scalar import Body, attribute_text, copy_scalar_op
 from phalanx.compiler.schedules.text import Index, Writer
 
@@ -328,6 +329,7 @@ class Reader:
             value = Value(node, number, element, shape, tuple(expr.dim for expr in out_map))
             node.values.append(value)
             self.tensors[result] = value
+        lift_positions(node, self.writer, self._index)
         self.nodes.append(node)
 
     def _transpose(self, op: Any) -> None:

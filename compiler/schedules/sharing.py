@@ -10,11 +10,10 @@ from phalanx.compiler.schedules.loops import Fused
 from phalanx.compiler.schedules.parallel import (
     THRESHOLD,
     Cut,
-    combined_cluster,
+    cut_reduced,
     emit_parts,
-    partial_cluster,
-    partial_views,
 )
+from phalanx.compiler.schedules.phases import REDUCTION_PARTS, Phases
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.compiler.schedules.workspace import ALIGNMENT, Workspace
 from phalanx.compiler.targets.isa import Isa
@@ -39,13 +38,12 @@ class Sharing:
         self.threshold = THRESHOLD if isinstance(self.loops, Fused) else PRODUCT_THRESHOLD
         too_small = isinstance(self.work, int) and self.work < self.threshold
         self.cut: Cut | None = None if too_small else kernel.loops.cut(isa.cores)
-        self.part_name = f"{kernel.name}_part"
 
     def emit(self) -> list[str]:
         """Both functions as text."""
         assert self.cut is not None
         if isinstance(self.loops, Fused) and self.loops.domain.reduced[self.cut.loop]:
-            return self._emit_partial(self.loops, self.cut)
+            return self._emit_phases()
         return self._emit_kept(self.cut)
 
     def _emit_kept(self, cut: Cut) -> list[str]:
@@ -61,29 +59,48 @@ class Sharing:
         self._guarded(lambda: emit_parts(self._writer, size, cut, call), lambda: call(0, 0, size))
         return [self._part_text(part, _PART), self._whole_text(share * cut.parts)]
 
-    def _emit_partial(self, loops: Fused, cut: Cut) -> list[str]:
-        """A reduced loop is cut: parts leave partial results, which are combined in order afterwards."""
-        part = Kernel(self.function, self.isa, self.kernel.shared)
+    def _emit_phases(self) -> list[str]:
+        """A reduced loop is cut: parts leave partial results, which are combined in order, phase by phase."""
         shared = Workspace(self.kernel.cluster.workspace)
-        views = partial_views(self.kernel.cluster, shared)
-        part_views = partial_views(part.cluster, Workspace(part.cluster.workspace))
-        own = Workspace(_OWN[0])
-        Fused(partial_cluster(part.cluster, part_views, "%part"), own).emit({cut.loop: ("%low", "%high")})
-        share, behind = _aligned(own.bytes), shared.bytes
-
-        def call(number: Index, low: Index, high: Index) -> None:
-            self._call([number, low, high], self._slice(behind, number, share), self.kernel.cluster.workspace)
+        phases = Phases(self.kernel.cluster, shared)
+        texts, cuts, share = [], [], 0
+        for phase in range(phases.last + 1):
+            part = Kernel(self.function, self.isa, self.kernel.shared)
+            own = Workspace(_OWN[0])
+            loops = Fused(Phases(part.cluster, Workspace(part.cluster.workspace)).part(phase, "%part"), own)
+            cut = cut_reduced(loops.domain)
+            loops.emit({cut.loop: ("%low", "%high")} if cut is not None else None)
+            cuts.append(cut)
+            share = max(share, _aligned(own.bytes))
+            texts.append(self._part_text(part, (*_PART, _OWN), phase))
+        behind = shared.bytes
 
         def together() -> None:
-            emit_parts(self._writer, loops.size(cut.loop), cut, call)
-            rest = Workspace(self.kernel.cluster.workspace)
-            rest.bytes = shared.bytes
-            Fused(combined_cluster(self.kernel.cluster, views), rest).emit()
-            shared.bytes = rest.bytes
+            for phase, cut in enumerate(cuts):
+                self._phase(phases, phase, cut, behind, share)
+                combined = phases.combined(phase)
+                if combined is not None:
+                    rest = Workspace(self.kernel.cluster.workspace)
+                    rest.bytes = behind
+                    Fused(combined, rest).emit()
+                    shared.bytes = max(shared.bytes, rest.bytes)
 
         self._guarded(together, self.kernel.emit)
-        total = max(behind + share * cut.parts, shared.bytes, self.kernel.workspace.bytes)
-        return [self._part_text(part, (*_PART, _OWN)), self._whole_text(total)]
+        total = max(behind + share * REDUCTION_PARTS, shared.bytes, self.kernel.workspace.bytes)
+        return [*texts, self._whole_text(total)]
+
+    def _phase(self, phases: Phases, phase: int, cut: Cut | None, behind: int, share: int) -> None:
+        """The parts of one phase, among threads when its loop is long enough."""
+        workspace = self.kernel.cluster.workspace
+
+        def call(number: Index, low: Index, high: Index) -> None:
+            self._call([number, low, high], self._slice(behind, number, share), workspace, phase=phase)
+
+        if cut is None:
+            call(0, 0, 0)
+            return
+        size = Fused(phases.part(phase, 0), Workspace(workspace)).size(cut.loop)
+        emit_parts(self._writer, size, cut, call)
 
     # -- pieces ------------------------------------------------------------------------------------
 
@@ -91,8 +108,11 @@ class Sharing:
     def _writer(self) -> Writer:
         return self.kernel.cluster.writer
 
-    def _part_text(self, part: Kernel, extra: Sequence[tuple[str, str]]) -> str:
-        return part.text(self.part_name, {"px.cluster": '"part"', "px.workspace": "0 : i64"}, extra)
+    def _part_text(self, part: Kernel, extra: Sequence[tuple[str, str]], phase: int = 0) -> str:
+        return part.text(self._part_name(phase), {"px.cluster": '"part"', "px.workspace": "0 : i64"}, extra)
+
+    def _part_name(self, phase: int) -> str:
+        return f"{self.kernel.name}_part{phase or ''}"
 
     def _whole_text(self, workspace_bytes: int) -> str:
         return self.kernel.text(self.kernel.name, {"px.workspace": f"{workspace_bytes} : i64"})
@@ -109,12 +129,12 @@ class Sharing:
         base = self._writer.add(behind, self._writer.mul(number, share))
         return Workspace(self.kernel.cluster.workspace, base).allocate(self._writer, "i8", 1).pointer
 
-    def _call(self, indices: Sequence[Index], *memory: str) -> None:
+    def _call(self, indices: Sequence[Index], *memory: str, phase: int = 0) -> None:
         arguments = [*self.kernel.arguments(), *((self._writer.index(value), "index") for value in indices)]
         arguments += [(pointer, "memref<i8>") for pointer in memory]
         names = ", ".join(name for name, _ in arguments)
         types = ", ".join(kind for _, kind in arguments)
-        self._writer.line(f"func.call @{self.part_name}({names}) : ({types}) -> ()")
+        self._writer.line(f"func.call @{self._part_name(phase)}({names}) : ({types}) -> ()")
 
 
 def _aligned(size: int) -> int:
