@@ -7,16 +7,20 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 JOBS   ?= 2
 T      ?=
 K      ?=
+ARGS   ?=
+PEERS  := .venv-peers
+TOOLS  := accuracy compile_time import_time calls op_sizes
 
 # Without cached bytecode every process of the tests compiles the whole package again: twice the time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup lint types docs docs-check lit unit examples bench clean
+.PHONY: help demo test check setup lint types docs docs-check lit unit examples clean
+.PHONY: bench bench-targets bench-peers bench-tools
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/\1|/' | \
-	  while IFS='|' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
+	  while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.demo  ## train the digits network as one compiled step (two minutes)
 	@$(BIN)/python examples/digits.py
@@ -65,11 +69,27 @@ examples: $(VENV)/.test  ## run every example
 	  echo "   $$file"; $(BIN)/python "$$file" >/dev/null || exit 1; \
 	done
 
-bench: $(VENV)/.test  ## run the benchmarks
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+# The whole suite takes about 35 minutes on two cores; ARGS goes to the harness: ARGS='--only softmax --quick'.
+bench: $(VENV)/.test  ## measure against the peers, write benchmarks/RESULTS.md (ARGS=--quick; --resume)
+	@test -x $(PEERS)/bin/python || echo 'no peers yet: `make bench-peers` installs them'
+	@$(BIN)/python -m benchmarks.harness $(ARGS)
 
-clean:  ## remove .venv and every cache
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+bench-targets: $(VENV)/.test  ## measure first calls, memory, imports and calls for the same report
+	@$(BIN)/python benchmarks/import_time.py --json benchmarks/import_time.json
+	@$(BIN)/python benchmarks/calls.py --json benchmarks/calls.json
+	@if test -x $(PEERS)/bin/python; then \
+	  $(BIN)/python -m benchmarks.memory --peers-python $(PEERS)/bin/python --json benchmarks/memory.json && \
+	  $(BIN)/python -m benchmarks.first_call --peers-python $(PEERS)/bin/python --json benchmarks/first_call.json; \
+	else echo 'no peers yet: `make bench-peers` installs them'; fi
+	@$(BIN)/python -m benchmarks.harness --report-only
+
+bench-peers: $(PEERS)/.installed  ## make .venv-peers with JAX, torch, numba and onnxruntime (1.5 GB)
+
+bench-tools: $(VENV)/.test  ## run the other scripts of benchmarks/ (accuracy, compile times, sizes)
+	@for name in $(TOOLS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+clean:  ## remove .venv, .venv-peers and every cache
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find test -name Output -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -89,3 +109,9 @@ $(VENV)/.test: $(BIN)/python pyproject.toml
 	@echo '== installing phalanx, the tests'"'"' and the demo'"'"'s packages (about 800 MB the first time)'
 	@$(PIP) install --editable '.[test,demo]'
 	@touch $@ $(VENV)/.demo
+
+$(PEERS)/.installed: benchmarks/peers.txt
+	@echo '== installing what Phalanx is measured against'
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --requirement benchmarks/peers.txt
+	@touch $@

@@ -8,9 +8,11 @@ With `--limit` the exit code says whether `import phalanx` (NumPy included) took
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 _CHILD = """
 import sys, time
@@ -53,6 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--limit", type=float)
+    parser.add_argument("--json", type=Path, help="a file for the medians, in seconds")
     arguments = parser.parse_args()
     for code in CASES.values():  # files into the page cache, bytecode written
         seconds(code)
@@ -65,6 +68,8 @@ def main() -> int:
     for name, value in found.items():
         print(f"{name:36} {value * 1e3:7.0f} ms   {value / base:5.2f} x import numpy")
     print(f"loaded needlessly: {', '.join(foreign_modules()) or 'nothing'}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
     ratio = found["import phalanx"] / base
     return int(arguments.limit is not None and ratio > arguments.limit)
 

@@ -39,6 +39,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--update", action="store_true", help="keep what the output already holds, replace what is run")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results.json")
     parser.add_argument("--report", type=Path, default=None, help="RESULTS.md beside the output by default")
+    parser.add_argument("--report-only", action="store_true", help="measure nothing, write RESULTS.md from the output")
     parser.add_argument("--list", action="store_true", help="show the workloads and their cases")
     return parser.parse_args(words)
 
@@ -110,6 +111,12 @@ class Run:
         return [name for name in workload.candidates if name in self.candidates]
 
 
+def _write_report(results: Results, given: Path | None) -> None:
+    path = given or results.path.with_name("RESULTS.md")
+    path.write_text(report.markdown(results.data, results.path.parent))
+    print(f"{path} written")
+
+
 def main(words: list[str] | None = None) -> int:
     """Run what the arguments say."""
     arguments = _arguments(words)
@@ -117,6 +124,9 @@ def main(words: list[str] | None = None) -> int:
     if arguments.list:
         for workload, cases in chosen:
             print(f"{workload.name:20} {', '.join(cases)}")
+        return 0
+    if arguments.report_only:
+        _write_report(Results(arguments.output, keep=True), arguments.report)
         return 0
     rounds, seconds = (3, _QUICK_SECONDS) if arguments.quick else (arguments.rounds, _SECONDS)
     seconds = arguments.seconds or seconds
@@ -148,9 +158,8 @@ def main(words: list[str] | None = None) -> int:
                     seconds_so_far = time.perf_counter() - started
                     print(f"{workload.name}, {threads} thread{'s' * (threads > 1)}, {seconds_so_far:.0f} s", flush=True)
                     run.workload(workload, left, threads)
-    path = arguments.report or arguments.output.with_name("RESULTS.md")
-    path.write_text(report.markdown(results.data))
-    print(f"{arguments.output} and {path} written after {time.perf_counter() - started:.0f} s")
+    _write_report(results, arguments.report)
+    print(f"{arguments.output} written after {time.perf_counter() - started:.0f} s")
     return 0
 
 

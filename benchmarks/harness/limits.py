@@ -161,8 +161,9 @@ def least_seconds(work: Work, limits: Mapping[str, Any]) -> float:
     Bytes count at the speed of the smallest level that holds them all.
     """
     level = next(level for level in limits["levels"] if level["bytes"] is None or work.bytes <= level["bytes"])
-    speed = max(level[kind] for kind in ("read", "copy", "triad"))
-    return max(work.flops / limits["flops"][work.dtype], work.bytes / speed)
+    speed: float = max(level[kind] for kind in ("read", "copy", "triad"))
+    peak: float = limits["flops"][work.dtype]
+    return max(work.flops / peak, work.bytes / speed)
 
 
 if __name__ == "__main__":

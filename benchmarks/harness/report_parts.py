@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.harness.report import CANDIDATES, Row, duration, table
+from benchmarks.harness.report import Row, duration, table
+from benchmarks.harness.workload import CANDIDATES
 
 _GIGA = 1e9
 

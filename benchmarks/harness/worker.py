@@ -127,12 +127,13 @@ _WIDE = ("float64", "complex128")
 def configure(candidate: str, threads: int, wide: bool) -> None:
     """What a library is told in its own words, beside the environment it was started with."""
     if candidate == "jax":
-        import jax
+        import jax  # type: ignore[import-not-found, unused-ignore]
 
         jax.config.update("jax_enable_x64", wide)
     elif candidate == "torch":
         import torch
 
+        torch.compiler.reset()  # or the second case would be compiled for any size, which is slower
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
 
