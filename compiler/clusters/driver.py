@@ -123,7 +123,7 @@ class Driver:
     def copy(self, ref: Ref, place: Place) -> None:
         """Copy the elements a view shows into a place of the same shape."""
         tensor = ref.tensor
-        if tensor.scalar is not None:
+        if tensor.scalar is not None and all(size == 1 for size in ref.view.sizes):  # else a broadcast of it
             self.store(tensor.scalar, place, 0, tensor.element)
             return
         view, strides = ref.view, place.strides
