@@ -19,7 +19,7 @@ from phalanx.compiler.profiling.limits import Limits
 
 _MOST_ROWS = 40
 _OUTSIDE = "outside clusters"
-_COLUMNS = {"calls": 5, "time": 8, "share": 5, "GFLOP/s": 7, "GB/s": 5, "of limit": 12}
+_COLUMNS = {"calls": 5, "time": 9, "share": 5, "GFLOP/s": 7, "GB/s": 5, "of limit": 12}
 
 
 @dataclass(frozen=True)
