@@ -86,7 +86,8 @@ def _narrowed(cast: ScalarOp, ops: list[ScalarOp]) -> ScalarOp:
 
 def without_sources(body: Body, argument: Any, position: int) -> Body:
     """The body with one of its values as argument number `position`, and no op that only served to make it."""
-    needed, ops = set(body.yields), []
+    needed = set(body.yields)
+    ops: list[ScalarOp] = []
     for op in reversed(body.ops):
         if op.result in needed and op.result != argument:
             needed.update(op.operands)

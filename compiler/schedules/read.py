@@ -238,7 +238,7 @@ class Reader:
         if isinstance(source, Value):
             self.tensors[op.results[0]] = self._reshape_value(op, source, groups, sizes)
             return
-        if isinstance(source, Carried):
+        if not isinstance(source, View):
             raise refuse(op, "a reshape of what an opaque loop nest returns")
         strides: list[Index] = []
         for position, group in enumerate(groups):
