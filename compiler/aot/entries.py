@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from mlir import ir
 
 from phalanx.compiler.aot.status import MOST_ASSUMPTIONS
 from phalanx.compiler.api import Defn
@@ -137,7 +138,7 @@ def _entry(traced: Any, name: str | None, structure: Any, doc: str) -> Entry:
     outputs = _arguments(_result_names(traced), traced.outputs)
     signature = Signature(chosen, inputs, outputs, tuple(dim_names(list(traced.inputs))))
     _check_inferable(signature)
-    return Entry(chosen, traced.module, signature, tuple(_captured(i, t) for i, t in enumerate(traced.hidden)),
+    return Entry(chosen, _from_anywhere(traced.module), signature, tuple(_captured(i, t) for i, t in enumerate(traced.hidden)),
                  _plain(structure, len(inputs)) if structure is not None else {"leaves": list(range(len(inputs)))},
                  _plain(traced.out_tree, len(outputs)), doc.strip().split("\n\n")[0], tensors_of(traced.module),
                  tuple(dict.fromkeys(r.fact for r in traced.requirements)),
@@ -170,6 +171,14 @@ def _short(location: str) -> str:
     """`model.py:12` for `/home/me/model.py:12:5-30`."""
     file, _, rest = location.rpartition("/")[2].partition(":")
     return f"{file}:{rest.partition(':')[0]}" if rest else file
+
+
+def _from_anywhere(module: Any) -> Any:
+    """The module without the line that asked for it, so that the same function gives the same bytes from any line."""
+    with context():
+        main = next(op.operation for op in module.body.operations if op.operation.name == "func.func")
+        text = module.operation.get_asm(enable_debug_info=True, print_generic_op_form=True, use_local_scope=True)
+        return ir.Module.parse(text.replace(str(main.location), "loc(unknown)"))
 
 
 def _arguments(names: Sequence[str], avals: Sequence[Aval]) -> tuple[Argument, ...]:

@@ -49,6 +49,17 @@ def made(tmp_path_factory):
     return export_to(tmp_path_factory.mktemp("package") / "digits.pxa")
 
 
+def test_the_same_bytes_from_any_line_and_folder(made, tmp_path):
+    (tmp_path / "deep").mkdir()
+    again = tmp_path / "deep" / "digits.pxa"
+    px.export(
+        predict,
+        again, "f32[n,64]", "f32",
+        target="x86-64-v2,x86-64-v3")
+    assert again.read_bytes() == made.read_bytes()
+    assert str(ROOT).encode() not in made.read_bytes()
+
+
 def expected(x):
     logits = np.tanh(x @ LARGE) * 2 + SMALL
     e = np.exp(logits - logits.max(-1, keepdims=True))

@@ -247,7 +247,9 @@ def test_the_library_needs_libc_only(made):
 
 
 def test_the_same_bytes_again_also_in_another_process(made, tmp_path):
-    again = px.export(project, tmp_path / "project.so", *SPECS)
+    again = px.export(
+        project,
+        tmp_path / "project.so", *SPECS)  # from another line, too
     assert again.files["so"].read_bytes() == made.files["so"].read_bytes()
     code = ("import sys, phalanx as px\n"
             "px.export([('twice', lambda x: {'b': x * 2, 'a': px.exp(x)}, ['f32[n]'])], sys.argv[1] + '/twice.so')\n")
