@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from phalanx.compiler.aot.public import Exported, export
-from phalanx.compiler.cli_compile import function_of, load_source
+from phalanx.compiler.inspect.target import load, parts
 from phalanx.dialects.errors import ArgumentError
 
 _KEYS = ("functions", "arguments", "output", "target", "emit", "weights", "assume")
@@ -57,10 +57,9 @@ def build_libraries(folder: Path) -> list[Exported]:
     for library in project_settings(folder).get("library", []):
         functions = []
         for text in library["functions"]:
-            source, _, name = text.rpartition(":")
-            where = str(folder / source) if source.endswith(".py") else source
-            functions.append((name.rpartition(".")[2], function_of(load_source(where), source, name),
-                              library.get("arguments", {})))
+            source, name = parts(text)
+            place = str(folder / source) if source.endswith(".py") else source
+            functions.append((name.rpartition(".")[2], load(f"{place}:{name}"), library.get("arguments", {})))
         output = folder / library["output"]
         output.parent.mkdir(parents=True, exist_ok=True)
         made.append(export(functions, output, target=library.get("target"), emit=library.get("emit", ("so", "h")),

@@ -138,7 +138,8 @@ def _entry(traced: Any, name: str | None, structure: Any, doc: str) -> Entry:
     outputs = _arguments(_result_names(traced), traced.outputs)
     signature = Signature(chosen, inputs, outputs, tuple(dim_names(list(traced.inputs))))
     _check_inferable(signature)
-    return Entry(chosen, _from_anywhere(traced.module), signature, tuple(_captured(i, t) for i, t in enumerate(traced.hidden)),
+    captured = tuple(_captured(i, t) for i, t in enumerate(traced.hidden))
+    return Entry(chosen, _from_anywhere(traced.module), signature, captured,
                  _plain(structure, len(inputs)) if structure is not None else {"leaves": list(range(len(inputs)))},
                  _plain(traced.out_tree, len(outputs)), doc.strip().split("\n\n")[0], tensors_of(traced.module),
                  tuple(dict.fromkeys(r.fact for r in traced.requirements)),

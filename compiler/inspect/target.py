@@ -28,10 +28,7 @@ def load(target: str) -> Defn:
 
     Raises ArgumentError for a file, module or name that is not there.
     """
-    place, colon, name = target.rpartition(":")
-    if not colon or not place or not name:
-        raise ArgumentError(f"target: expected FILE:FUNCTION or MODULE:FUNCTION, got {target!r}",
-                            hint="for example model.py:predict")
+    place, name = parts(target)
     module = load_module(place)
     found: Any = module
     for part in name.split("."):
@@ -43,6 +40,19 @@ def load(target: str) -> Defn:
     if not callable(found):
         raise TraceError(f"target: {target} is a {type(found).__name__}, not a function")
     return found if isinstance(found, Defn) else Defn(found)
+
+
+def parts(target: str) -> tuple[str, str]:
+    """File or module, and the name in it.
+
+    >>> parts("model.py:predict")
+    ('model.py', 'predict')
+    """
+    place, _, name = target.rpartition(":")
+    if not place or not name:
+        raise ArgumentError(f"target: expected FILE:FUNCTION or MODULE:FUNCTION, got {target!r}",
+                            hint="for example model.py:predict")
+    return place, name
 
 
 def load_module(place: str) -> ModuleType:
@@ -83,10 +93,7 @@ def specs(function: Defn, arguments: Sequence[str]) -> dict[str, Any]:
     """
     signature = inspect.signature(function.function)
     given: dict[str, Any] = {}
-    for word in arguments:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise ArgumentError(f"--arg: expected NAME=SPEC, got {word!r}", hint="for example --arg x=f32[8,64]")
+    for name, text in words(arguments).items():
         if name not in signature.parameters:
             raise ArgumentError(f"--arg: {function.name} has no argument {name!r}",
                                 hint=nearest(name, signature.parameters))
@@ -104,6 +111,17 @@ def specs(function: Defn, arguments: Sequence[str]) -> dict[str, Any]:
         raise ArgumentError(f"{function.name}: no spec for {', '.join(missing)}",
                             hint=" ".join(f"--arg {name}=f32[8]" for name in missing))
     return given
+
+
+def words(arguments: Sequence[str]) -> dict[str, str]:
+    """The text of a spec by argument name from `name=f32[8,64]` words."""
+    found: dict[str, str] = {}
+    for word in arguments:
+        name, equals, text = word.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise ArgumentError(f"--arg: expected NAME=SPEC, got {word!r}", hint="for example --arg x=f32[8,64]")
+        found[name.strip()] = text.strip()
+    return found
 
 
 def _annotated(annotation: Any) -> Aval | None:

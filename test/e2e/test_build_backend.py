@@ -51,7 +51,7 @@ def test_a_wheel_with_a_library_that_works_without_phalanx(project, tmp_path):
 @pytest.mark.parametrize(("old", "new", "message"), [
     ('output = "src', 'outpt = "src', "does not know 'outpt'"),
     ('output = "src/fastrows/kernels.so"', "", "needs 'output'"),
-    ("kernels.py:standardize", "kernels.py:missing", "kernels.py has no function 'missing'"),
+    ("kernels.py:standardize", "kernels.py:missing", "kernels.py has no 'missing'"),
     ("kernels.py:standardize", "absent.py:standardize", "there is no file .*absent.py"),
 ])
 def test_mistakes_in_pyproject(project, old, new, message, monkeypatch):

@@ -237,12 +237,12 @@ def test_phalanx_compile(tmp_path):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["model.py"], "cannot read 'model.py'"),
-    (["missing.py:f"], "there is no file 'missing.py'"),
+    (["model.py"], "expected FILE:FUNCTION or MODULE:FUNCTION, got 'model.py'"),
+    (["missing.py:f"], "there is no file missing.py"),
     (["missing:f"], "there is no file or module 'missing'"),
-    (["model.py:nothing"], "model.py has no function 'nothing'"),
-    (["model.py:number"], "number of model.py is a int, not a function"),
-    (["model.py:scale", "--arg", "f32[8]"], "cannot read the argument 'f32.8.'"),
+    (["model.py:nothing"], "model.py has no 'nothing'"),
+    (["model.py:number"], "model.py:number is a int, not a function"),
+    (["model.py:scale", "--arg", "f32[8]"], "--arg: expected NAME=SPEC, got 'f32.8.'"),
     (["model.py:scale,hinted", "--name", "both"], "--name is for one function"),
     (["model.py:scale"], "no spec for argument 'x' of scale"),
 ])
