@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import phalanx as px
 import pytest
+
+import phalanx as px
 
 Array = np.ndarray[Any, Any]
 
@@ -89,7 +90,7 @@ def _close(found: Array, wanted: Array) -> None:
     np.testing.assert_allclose(found.astype(np.float64), wanted, rtol=2e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("shape, axis", [(LARGE, None), ((2, 900_000), 1), ((900_000, 3), 0), ((40, 1000, 50), (0, 1))])
+@pytest.mark.parametrize(("shape", "axis"), [(LARGE, None), ((2, 900_000), 1), ((900_000, 3), 0), ((40, 1000, 50), (0, 1))])
 def test_chained_reductions(shape: tuple[int, ...], axis: Any) -> None:
     x = _array(*shape)
     exact = x.astype(np.float64)
