@@ -408,10 +408,15 @@ class Lowering:
         return self.scalars.extract(tensor, [])
 
     def for_loop(self, lower: ir.Value, upper: ir.Value, inits: Sequence[ir.Value],
-                 body: Callable[..., Sequence[ir.Value]], *, opaque: bool = False) -> list[ir.Value]:
-        """An scf.for with step 1; `opaque` marks the outermost loop of a nest of pure scalar code."""
+                 body: Callable[..., Sequence[ir.Value]], *, opaque: bool = False, parallel: bool = False,
+                 ) -> list[ir.Value]:
+        """An scf.for with step 1; `opaque` marks the outermost loop of a nest of pure scalar code.
+
+        `parallel` says of an opaque loop that no iteration reads or writes what another one writes.
+        """
         step = self.scalars.index_constant(1)
-        attributes = {"px.opaque": ir.UnitAttr.get()} if opaque else None
+        marks = (("px.opaque", opaque), ("px.parallel", parallel))
+        attributes: dict[str, ir.Attribute] = {name: ir.UnitAttr.get() for name, given in marks if given}
         made = ir.Operation.create("scf.for", results=[i.type for i in inits],
                                    operands=[lower, upper, step, *inits], attributes=attributes, regions=1)
         block = made.regions[0].blocks.append(ir.IndexType.get(), *[i.type for i in inits])

@@ -118,6 +118,12 @@ class InPlace:
         variable, *arguments = list(block.arguments)
         numbers = self._carry(op, inits, arguments)
         views = [self._buffer(argument) for argument in arguments]
+        if "px.parallel" in op.attributes:
+            if numbers:
+                raise refuse(op, "a parallel loop that carries a scalar")
+            self._parallel(op, variable, block, views)
+            self._finish(op, inits, views, [])
+            return
 
         def body(name: str, carried: list[str]) -> list[str]:
             self.scalars[variable] = name
@@ -132,6 +138,17 @@ class InPlace:
         names = self.writer.loop(first, last, by, body, starts, types, bound_type=kind)
         self.writer.location = str(op.location)
         self._finish(op, inits, views, names)
+
+    def _parallel(self, op: Any, variable: Any, block: Any, views: Sequence[View | None]) -> None:
+        """Iterations that share nothing but what they read: from 0 in steps of 1, for any thread."""
+
+        def one(name: str) -> None:
+            self.scalars[variable] = name
+            end = self._block(block)
+            self._yielded(end, list(end.operands), views)
+
+        self.writer.parallel(self.scalars[op.operands[1]], one)
+        self.writer.location = str(op.location)
 
     def _buffer(self, value: Any) -> View | None:
         source = self.tensors.get(value) if isinstance(value.type, ir.RankedTensorType) else None

@@ -14,8 +14,8 @@ from phalanx.dialects.dtypes import DType, dtype_of, int32
 from phalanx.dialects.errors import ArgumentError, DTypeError, TraceError
 from phalanx.dialects.kinds import Sample, emit, sample_values
 from phalanx.dialects.opdef import AnyType, Attr, Op, Operand, composite, lookup, op
-from phalanx.dialects.px.index import combine_scalars
 from phalanx.dialects.px.rearrange import part_of
+from phalanx.dialects.px.scatter_nests import combine_scalars
 from phalanx.dialects.px.shape import as_tensor, concatenate, filled, is_size, zeros_like
 from phalanx.dialects.px.slicing import iota_along, size_tensor
 

@@ -19,6 +19,7 @@ from phalanx.dialects.kinds import Indexing, Sample, emit, sample_values
 from phalanx.dialects.opdef import AnyType, Attr, Axes, Integer, Operand, Variadic, lookup, op
 from phalanx.dialects.px.host_indexing import HostArray, host_gather, host_scatter, unindexed
 from phalanx.dialects.px.scatter_gradients import Site, scatter_gradients
+from phalanx.dialects.px.scatter_nests import Scatter, clamp, lower_scatter
 from phalanx.dialects.px.shape import is_size, move_axis, with_batch_axis, zeros_like
 from phalanx.dialects.px.slicing import iota_along
 from phalanx.dialects.requirements import at_least
@@ -134,13 +135,6 @@ class gather(Indexing):
                 for shape, indices, axes in _index_cases()]
 
 
-def clamp(s: Any, index: Any, last: Any, dtype: DType) -> Any:
-    """An index value of 0 to `last`; huge unsigned ones are at the far end."""
-    if dtype.kind == "u":
-        return s.arith("minui", index, last)
-    return s.arith("maxsi", s.arith("minsi", index, last), s.index_constant(0))
-
-
 def _align(indices: Sequence[Any], batched: Sequence[bool], lead: int) -> list[Any]:
     """Index tensors of one rank, the batch axis in front of those that have it."""
     found = []
@@ -216,7 +210,7 @@ class scatter(Indexing):
         x, updates, *indices = operands
         if any(is_size(s, 0) for s in (*x.aval.shape, *updates.aval.shape)):
             return x
-        return _lower_scatter(b, x, updates, indices, attrs)
+        return lower_scatter(Scatter(b, x, updates, indices, attrs["axes"], attrs["combine"], attrs["mode"]))
 
     @staticmethod
     def vjp(ct: Any, out: Any, x: Any, updates: Any, *indices: Any, axes: Axes, combine: str, mode: str) -> Any:
@@ -245,64 +239,3 @@ class scatter(Indexing):
 
 def _static(shape: Shape) -> tuple[int, ...]:
     return tuple(s.__index__() for s in shape)
-
-
-def combine_scalars(s: Any, combine: str, old: Any, new: Any, dtype: DType) -> Any:
-    """One step of combining, in compute types."""
-    if combine == "set":
-        return new
-    if dtype.is_float:
-        return s.arith({"add": "addf", "multiply": "mulf", "min": "minimumf", "max": "maximumf"}[combine], old, new)
-    sign = "s" if dtype.kind == "i" else "u"
-    return s.arith({"add": "addi", "multiply": "muli", "min": f"min{sign}i", "max": f"max{sign}i"}[combine], old, new)
-
-
-def _lower_scatter(b: Any, x: Any, updates: Any, indices: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    """A nest over the updates; one out of range writes the old value back, so that the body has no branch."""
-    s, axes = b.scalars, attrs["axes"]
-    rest = unindexed(x.aval.ndim, axes)
-    shape = updates.aval.shape
-    lead = len(shape) - len(rest)
-    spread = updates.aval.with_shape(shape[:lead])
-    maps = [b.broadcast_map(i.aval, spread) for i in indices]
-    sizes = [b.size(x.aval.shape[a]) for a in axes]
-    zero, one = s.index_constant(0), s.index_constant(1)
-    bounds = [b.size(n) for n in shape]
-    if not x.aval.is_static and bounds:
-        bounds[0] = _none_when_empty(b, x.aval, bounds[0])
-
-    def element(loops: Sequence[Any], target: Any) -> Any:
-        position: list[Any] = [None] * x.aval.ndim
-        inside = None
-        for axis, index, entries, size in zip(axes, indices, maps, sizes, strict=True):
-            at = [zero if isinstance(e, tuple) else loops[e] for e in entries]
-            dtype = index.aval.dtype
-            raw = s.to_index(s.extract(index, at), dtype)
-            position[axis] = clamp(s, raw, s.arith("subi", size, one), dtype)
-            if attrs["mode"] == "drop":
-                here = s.cmpi("eq", position[axis], raw)
-                inside = here if inside is None else s.arith("andi", inside, here)
-        for loop, axis in enumerate(rest, lead):
-            position[axis] = loops[loop]
-        current = b.wrap(target, x.aval)
-        old = s.extract(current, position)
-        value = combine_scalars(s, attrs["combine"], old, s.extract(updates, loops), x.aval.dtype)
-        if inside is not None:
-            value = s.select(inside, value, old)
-        return b.insert_element(value, current, position)
-
-    def nest(loops: list[Any], target: Any) -> Any:
-        depth = len(loops)
-        if depth == len(shape):
-            return element(loops, target)
-        return b.for_loop(zero, bounds[depth], [target], lambda i, t: [nest([*loops, i], t)], opaque=depth == 0)[0]
-
-    if not shape:  # one update still is a nest, so that the target is updated in place
-        return b.wrap(b.for_loop(zero, one, [x.value], lambda _, t: [element([], t)], opaque=True)[0], x.aval)
-    return b.wrap(nest([], x.value), x.aval)
-
-
-def _none_when_empty(b: Any, aval: Aval, bound: Any) -> Any:
-    """`bound`, or 0 when the tensor turns out to be empty: there is nothing to clamp to."""
-    s = b.scalars
-    return s.select(s.cmpi("eq", b.size(aval.size), s.index_constant(0)), s.index_constant(0), bound)

@@ -132,3 +132,24 @@ def test_a_stale_version_is_refused() -> None:
     array = Array("f32", (4,))
     with pytest.raises(CompileError, match="older version"):
         Kernel(cluster_text("opaque", [array, array], [array], nest, ["%r"]))
+
+
+def test_parallel_loop() -> None:
+    array = Array("f32", (5, 9))
+    code = BOUNDS + "%c5 = arith.constant 5 : index\n%c9 = arith.constant 9 : index\n%e = tensor.empty() : tensor<5x9xf32>"
+    code += cumulative_sum(array, "%e", "%c5", "%c9").removesuffix("}") + "} {px.parallel}"
+    x = np.random.default_rng(0).standard_normal((5, 9)).astype(np.float32)
+    (got,) = run("opaque", [(array, x)], [array], code, ["%r"], {})
+    np.testing.assert_allclose(got, np.cumsum(x, 1), rtol=1e-5)
+
+
+def test_parallel_loop_that_carries_a_scalar_is_refused() -> None:
+    code = BOUNDS + """
+  %zero = arith.constant 0.0 : f32
+  %r:2 = scf.for %i = %c0 to %c1 step %c1 iter_args(%x = %t0, %s = %zero) -> (tensor<4xf32>, f32) {
+    %y = tensor.insert %s into %x[%i] : tensor<4xf32>
+    scf.yield %y, %s : tensor<4xf32>, f32
+  } {px.parallel}"""
+    array = Array("f32", (4,))
+    with pytest.raises(CompileError, match="carries a scalar"):
+        run("opaque", [(array, np.zeros(4, np.float32))], [array], code, ["%r#0"])
