@@ -90,9 +90,9 @@ def duration(seconds: float | None) -> str:
     return f"{seconds * 1e9:.3g} ns"
 
 
-def table(header: list[str], body: Iterable[list[str]]) -> str:
-    """Markdown; every column but the first is set to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *body]
+def table(header: list[str], body: Iterable[list[str]], *, words: bool = False) -> str:
+    """Markdown; every column but the first is set to the right, unless they hold words."""
+    lines = [header, ["---", *["---" if words else "---:"] * (len(header) - 1)], *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

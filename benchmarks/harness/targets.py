@@ -105,17 +105,22 @@ def product_table(found: Sequence[Row]) -> str:
 
 
 def streaming(data: Mapping[str, Any], found: Sequence[Row]) -> Target:
-    """Elementwise work above the caches, as part of the speed of memory."""
+    """Elementwise work above the caches, as part of the speed of memory.
+
+    Left out is what arithmetic bounds: where the operations take longer than the bytes.
+    """
     figure, reach = "streaming elementwise above the caches", "at least 85 % of the bandwidth of memory (triad)"
     parts, reached = [], True
     for row in found:
         ours, limits = row.seconds(OURS), data["limits"].get(str(row.threads))
         if not row.workload.startswith("elementwise_") or not ours or not limits:
             continue
-        moved = data["workloads"][row.workload]["cases"][row.case]["bytes"]
-        if any(level["bytes"] and moved <= 4 * level["bytes"] for level in limits["levels"]):
+        work = Work(**data["workloads"][row.workload]["cases"][row.case])
+        memory, caches = limits["levels"][-1], limits["levels"][:-1]
+        bound = work.bytes / memory["triad"] > work.flops / limits["flops"][work.dtype]
+        if not bound or any(work.bytes <= 2 * level["bytes"] for level in caches):
             continue
-        share = moved / ours / limits["levels"][-1]["triad"]
+        share = work.bytes / ours / memory["triad"]
         reached = reached and share >= 0.85
         parts.append(f"{row.workload.removeprefix('elementwise_')} {row.case} x{row.threads} {100 * share:.0f} %")
     return Target(figure, reach, ", ".join(parts), reached) if parts else _missing(figure, reach)
@@ -203,7 +208,7 @@ def section(data: Mapping[str, Any], found: Sequence[Row], folder: Path | None) 
         first_call(files["first_call.json"]), memory(files["memory.json"]), two_threads(data, found),
         imports(files["import_time.json"]),
     ]
-    parts = [table(["figure", "reach", "measured", "reached"], [line.cells() for line in lines])]
+    parts = [table(["figure", "reach", "measured", "reached"], [line.cells() for line in lines], words=True)]
     if products(found):
         parts.append("Products in full, the time of OpenBLAS (without epilogue) over ours (with it):")
         parts.append(product_table(found))
