@@ -7,7 +7,6 @@ context-local: threads and asyncio tasks do not see each other's.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,9 @@ from phalanx.runtime import epoch
 
 Value = str | int | bool
 
+FASTMATH_FLAGS = ("reassoc", "nnan", "ninf", "nsz", "arcp", "contract", "afn")
+"""What `fastmath` may list, by LLVM's names; docs/configuration.md says what each allows."""
+
 
 @dataclass(frozen=True)
 class Knob:
@@ -32,6 +34,8 @@ class Knob:
     affects_compile: bool = False
     choices: tuple[Value, ...] = ()
     minimum: int | None = None
+    flags: tuple[str, ...] = ()
+    """Words the value lists; True stands for all, and any order or kind of list becomes one text."""
 
     @property
     def variable(self) -> str:
@@ -51,6 +55,8 @@ _DECLARED = (
     Knob("isa", "host", "the machine compiled code is for: `host`, `x86-64-v3`, ...", affects_compile=True),
     Knob("opt_level", 1, "passes of LLVM: 0 none, 1 a short list that vectorises loops, 2 and 3 LLVM's own",
          affects_compile=True, choices=(0, 1, 2, 3)),
+    Knob("fastmath", "", "what float arithmetic may do besides IEEE: a list of flags, or True for all of them",
+         affects_compile=True, flags=FASTMATH_FLAGS),
     Knob("fuse", True, "group array operations into shared loop nests; off helps to find a miscompile",
          affects_compile=True),
     Knob("debug", 0, "1 prints one line per compile (function, line, what changed, time per phase); "
@@ -128,6 +134,8 @@ def _knob(name: str) -> Knob:
     try:
         return KNOBS[name]
     except KeyError:
+        import difflib  # for errors only
+
         near = difflib.get_close_matches(name, KNOBS, 3)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"options are {', '.join(KNOBS)}"
         raise ArgumentError(f"options: unknown option {name!r}", hint=hint) from None
@@ -153,10 +161,14 @@ def _parse(knob: Knob, text: str) -> Value:
 
 def _checked(knob: Knob, value: Any, who: str) -> Value:
     """`value` if the knob takes it; raises ArgumentError otherwise."""
+    if knob.flags:
+        value = _listed(knob, value, who)
     fits = isinstance(value, knob.type) and (knob.type is bool or not isinstance(value, bool))
     if not fits:
         raise ArgumentError(f"{who}: expected {knob.type.__name__}, got {value!r}")
     if knob.choices and value not in knob.choices:
+        import difflib  # for errors only
+
         near = difflib.get_close_matches(str(value), [str(c) for c in knob.choices], 1)
         listed = ", ".join(map(str, knob.choices))
         raise ArgumentError(f"{who}: {value!r} is not one of {listed}",
@@ -167,6 +179,25 @@ def _checked(knob: Knob, value: Any, who: str) -> Value:
         _checks[knob.name](value)
     checked: Value = value
     return checked
+
+
+def _listed(knob: Knob, value: Any, who: str) -> Any:
+    """A list of flags as its text: names in the order of their declaration, joined by commas."""
+    if isinstance(value, bool):
+        return ",".join(knob.flags) if value else ""
+    if isinstance(value, str):
+        whole = _WORDS.get(value.strip().lower())
+        if whole is not None:
+            return _listed(knob, whole, who)
+        words = [word.strip() for word in value.split(",")]
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        words = list(value)
+    else:
+        return value
+    for word in words:
+        if word not in knob.flags:
+            raise ArgumentError(f"{who}: {word!r} is not one of {', '.join(knob.flags)}")
+    return ",".join(flag for flag in knob.flags if flag in words)
 
 
 def _lookup(knob: Knob) -> tuple[Value, str]:
@@ -347,8 +378,8 @@ def markdown() -> str:
         "|---|---|---|---|---|---|",
     ]
     for knob in KNOBS.values():
-        listed = ", ".join(f"`{choice}`" for choice in knob.choices)
-        meaning = knob.help + (f"; one of {listed}" if listed else "")
+        listed = ", ".join(f"`{choice}`" for choice in knob.choices or knob.flags)
+        meaning = knob.help + (f"; {'any' if knob.flags else 'one'} of {listed}" if listed else "")
         recompiles = "yes" if knob.affects_compile else "no"
         lines.append(f"| `{knob.name}` | `{knob.variable}` | {knob.type.__name__} | `{knob.default!r}` "
                      f"| {recompiles} | {meaning} |")

@@ -53,7 +53,8 @@ def target_in_force() -> CpuTarget:
 
 def stages() -> tuple[Stage, ...]:
     """The stages of a compile with the options in force."""
-    usual = cpu_stages(isa=config.get("isa"), threads=threads.openmp_available(), fuse=config.get("fuse"))
+    usual = cpu_stages(isa=config.get("isa"), threads=threads.openmp_available(), fuse=config.get("fuse"),
+                       fastmath=config.get("fastmath"))
     return extended(usual, config.get("passes"))
 
 

@@ -89,7 +89,7 @@ def to_clusters(entry: Entry) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with context():
         module = clone(entry.module)
-        stages = cpu_stages(fuse=config.get("fuse"))
+        stages = cpu_stages(fuse=config.get("fuse"), fastmath=config.get("fastmath"))
         run_stages(module, stages, last="clusters", label=entry.name,
                    after_stage=lambda stage, current: found.update({stage: clone(current)}))
     return found

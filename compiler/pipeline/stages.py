@@ -47,8 +47,9 @@ class Stage:
         return "\n".join([f"{self.name}:", *(f"  {text:<{min(width, 50)}}  {why}" for text, why in self.passes)])
 
 
-def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True) -> tuple[Stage, ...]:
-    """Everything between a traced module and the LLVM dialect of a CPU."""
+def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fastmath: str = "") -> tuple[Stage, ...]:
+    """Everything between a traced module and the LLVM dialect of a CPU; `fastmath` is a list of flags with commas."""
+    allowed = ((f"px-fast-math{{flags={fastmath.replace(',', '+')}}}", "what the option of that name allows"),)
     fma = instruction_set(isa).level not in WITHOUT_FMA
     return (
         Stage("px", (
@@ -66,6 +67,7 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True) ->
             ("canonicalize", "fold casts, sizes and constants of the lowering"),
             ("cse", "one copy of every size computation and fill"),
             ("px-locations", "folded constants have lost theirs"),
+            *(allowed if fastmath else ()),
         ), forbids=("px",)),
         Stage("clusters", (
             (f"px-form-clusters{{fuse={_word(fuse)}}}", "group array ops into loop nests, plan memory, write driver"),
