@@ -106,7 +106,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python pyproject.toml
-	@echo '== installing phalanx, the tests'"'"' and the demo'"'"'s packages (about 800 MB the first time)'
+	@echo '== installing phalanx, the tests'"'"' and the demo'"'"'s packages (about 1.2 GB the first time)'
 	@$(PIP) install --editable '.[test,demo]'
 	@touch $@ $(VENV)/.demo
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from phalanx.dialects.dtypes import DType, dtype_of
-from phalanx.dialects.errors import ArgumentError, DTypeError
+from phalanx.dialects.errors import ArgumentError, DeviceError, DTypeError
 from phalanx.runtime import dlpack
 from phalanx.runtime.signature import Argument
 
@@ -71,7 +71,12 @@ def as_array(value: Any, argument: Argument) -> Array | str:
     if isinstance(value, (bool, int, float)) and not isinstance(value, np.generic):
         return _scalar(value, argument)
     if hasattr(value, "__dlpack__") and not isinstance(value, np.generic):
-        return dlpack.import_array(value)
+        try:
+            return dlpack.import_array(value)
+        except DeviceError as error:
+            where = error.message.removeprefix("from_dlpack: ")
+            raise DeviceError(f"argument '{argument.name}' must be an array {argument} on the host: {where}",
+                              hint=error.hint) from None
     if hasattr(value, "__array__"):
         return np.asarray(value)
     return f"must be an array {argument}, got {type(value).__name__}"

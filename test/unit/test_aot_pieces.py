@@ -176,6 +176,45 @@ def test_every_linker_makes_a_library_that_needs_libm_without_versions(tool, tmp
     assert b"libm.so.6" in data and b"GLIBC" not in data
 
 
+@pytest.mark.parametrize(("tool", "expected"), [
+    (Linker("ld.lld", ("/bin/ld.lld",)),
+     "/bin/ld.lld -shared -soname f.so -z defs -z noexecstack --as-needed --build-id=sha1 -o OUT a.o libc.so.6"),
+    (Linker("ziglang", ("python", "-m", "ziglang", "ld.lld")),
+     "python -m ziglang ld.lld -shared -soname f.so -z defs -z noexecstack --as-needed --build-id=sha1 -o OUT a.o libc.so.6"),
+    (Linker("cc", ("/bin/cc",), compiler=True),
+     "/bin/cc -shared -nostdlib -Wl,-soname,f.so,-z,defs,-z,noexecstack,--as-needed,--build-id=sha1 -o OUT a.o libc.so.6"),
+], ids=lambda value: getattr(value, "name", ""))
+def test_what_linkers_are_told(tmp_path, monkeypatch, tool, expected):
+    output, seen = tmp_path / "f.so", []
+
+    def run(words, **_):
+        seen.append(words)
+        output.write_bytes(b"")
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    monkeypatch.setattr("phalanx.compiler.aot.linker.subprocess.run", run)
+    tool.link(output, "f.so", [Path("a.o"), Path("libc.so.6")])
+    assert " ".join(seen[0]) == expected.replace("OUT", str(output))
+
+
+@linux
+def test_linkers_are_tried_in_order(monkeypatch):
+    there = {"ld.lld", "ld", "cc"}
+    monkeypatch.setattr("phalanx.compiler.aot.linker.shutil.which", lambda name: f"/bin/{name}" if name in there else None)
+    monkeypatch.setattr("phalanx.compiler.aot.linker.importlib.util.find_spec", lambda name: True)
+    found = []
+    for gone in ("", "ld.lld", "ld", "cc"):
+        there.discard(gone)
+        found.append(find_linker(isa(host().level)).name)
+    assert found == ["ld.lld", "ld", "cc", "ziglang"]
+
+
+def test_a_linker_that_cannot_be_run(tmp_path):
+    with pytest.raises(px.CompileError, match="export: ld could not be run") as caught:
+        Linker("ld", (str(tmp_path / "nothing"),)).link(tmp_path / "f.so", "f.so", [])
+    assert "pip install ziglang" in caught.value.hint
+
+
 @linux
 def test_a_name_that_stays_unresolved_is_an_error():
     if not linkers():

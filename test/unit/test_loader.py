@@ -140,6 +140,21 @@ def test_wrong_arguments(predict, value, kind, text):
         predict(value)
 
 
+class Elsewhere:
+    """An array on a graphics card, as DLPack describes it."""
+
+    def __dlpack_device__(self):
+        return 2, 0
+
+    def __dlpack__(self, **_):
+        raise AssertionError("nothing asks for the memory of another device")
+
+
+def test_arrays_of_another_device(predict):
+    with pytest.raises(DeviceError, match=r"argument 'x' must be an array f32\[n,64\] on the host: .*device \(2, 0\)"):
+        predict(Elsewhere())
+
+
 def test_wrong_numbers(many):
     params = {"w": np.ones(2, np.float32), "b": np.ones(2, np.float32)}
     flag = np.ones(1, bool)
