@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-from phalanx.compiler.schedules.cluster import Cluster, Node
+from phalanx.compiler.schedules.cluster import Cluster, Node, Value
 from phalanx.compiler.schedules.domain import Access, Domain
 from phalanx.compiler.schedules.fused import Key, Plan
 from phalanx.compiler.schedules.nest import Nest
-from phalanx.compiler.schedules.product import Product
+from phalanx.compiler.schedules.product import Contracted
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
+
+
+def holder(cluster: Cluster, product: Contracted, along: int | None = None) -> Access | None:
+    """An output whose memory can collect sums: of their element type, side by side `along` a loop, nobody's input."""
+    found = None
+    for number, output in enumerate(cluster.outputs):
+        access = product.domain.accesses["out", number]
+        fits = output.view.element == product.element and not output.aliased
+        if fits and (along is None or access.coefficients[along] == 1):
+            if isinstance(output.source, Value) and output.source.node is product.node:
+                return access
+            found = found or access
+    return found
+
+
+def nothing_follows(cluster: Cluster, product: Contracted) -> bool:
+    """Whether the sums, once they stand in the memory of a result, are all that is wanted."""
+    whole = product.node.values[0].element == product.element
+    return whole and len(cluster.nodes) == len(cluster.outputs) == 1 and product.starts_at_zero(cluster.writer)
 
 
 class FollowingNest(Nest):
     """A nest that finds the product's value in memory, and adds what the product started from.
 
-    `results` says where the sums stand, `bounds` which part of each loop of the result is wanted: outer loops, rows,
-    columns.
+    `results` says where the sums stand, `bounds` which part of each loop of the result is wanted, outermost first.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        product: Product,
+        product: Contracted,
         workspace: Workspace,
         results: Access,
-        bounds: Sequence[tuple[Index, Index]],
+        bounds: Mapping[int, tuple[Index, Index]],
     ) -> None:
         self.product = product
-        loops = [*product.outer, product.rows, product.columns]
+        loops = list(bounds)
 
         def narrow(access: Access) -> Access:
             return replace(access, coefficients=[access.coefficients[loop] for loop in loops])
@@ -45,7 +63,7 @@ class FollowingNest(Nest):
         plan = Plan(dict.fromkeys(nodes, 0), set(nodes), 0, dict.fromkeys(range(len(cluster.outputs)), 0))
         external = {product.node.values[0].key: narrow(results)}
         rest = replace(cluster, nodes=nodes)
-        super().__init__(rest, domain, product.placed, plan, workspace, dict(enumerate(bounds)), external)
+        super().__init__(rest, domain, product.placed, plan, workspace, dict(enumerate(bounds.values())), external)
 
     def _value(self, key: tuple[Node, int]) -> str:
         value = super()._value(key)

@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from phalanx.compiler.schedules.blocking import choose
-from phalanx.compiler.schedules.cluster import Cluster, Value, View
+from phalanx.compiler.schedules.cluster import Cluster, View
 from phalanx.compiler.schedules.domain import Access
-from phalanx.compiler.schedules.following import FollowingNest
+from phalanx.compiler.schedules.following import FollowingNest, holder, nothing_follows
 from phalanx.compiler.schedules.packing import Packing, packing_function
-from phalanx.compiler.schedules.parallel import PICOSECONDS_PER_MULTIPLY_ADD, Cut
-from phalanx.compiler.schedules.product import Product, static
+from phalanx.compiler.schedules.product import Product
+from phalanx.compiler.schedules.product_loops import ProductLoops, Range
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.strips import Strip, strip_kernel
-from phalanx.compiler.schedules.text import Index, Writer
+from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
 from phalanx.compiler.targets.isa import Isa
 
@@ -37,14 +37,6 @@ GROUP = 2
 
 SHARED_ROWS = 4
 """Threads get multiples of this many rows: the rest of a register block is then not slow."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Part of a loop: where it starts and how long it is."""
-
-    start: Index
-    length: Index
 
 
 @dataclass(frozen=True)
@@ -69,17 +61,13 @@ class Block:
     right: Operand
 
 
-class Gemm:
+class Gemm(ProductLoops):
     """The emitter of one product."""
 
     def __init__(self, cluster: Cluster, product: Product, workspace: Workspace, isa: Isa, shared: Shared) -> None:
-        self.cluster = cluster
+        super().__init__(cluster, product, workspace, shared)
         self.product = product
-        self.workspace = workspace
-        self.shared = shared
-        self.writer: Writer = cluster.writer
-        self.sizes = product.domain.sizes
-        self.rows, self.columns, self.depth = product.rows, product.columns, product.depth
+        self.rows, self.columns = product.rows, product.columns
         left, right = product.left.coefficients, product.right.coefficients
         self.blocking = choose(
             isa,
@@ -88,7 +76,7 @@ class Gemm:
             (left[self.rows], left[self.depth]),
             (right[self.columns], right[self.depth]),
         )
-        self.holder = self._holder()
+        self.holder = holder(cluster, product, product.columns)
         self.row_block = self.blocking.row_block
         if self.holder is None:
             block = self.blocking.rows
@@ -99,20 +87,6 @@ class Gemm:
         self.right_panels: View | None = None
         self.tile: View | None = None
         self._allocate()
-        self.positions: list[Index | None] = [None] * len(self.sizes)
-        self.bounds: dict[int, tuple[Index, Index]] = {}
-
-    def _holder(self) -> Access | None:
-        """An output whose memory can collect sums: of the same element type, columns side by side, nobody's input."""
-        found = None
-        for number, output in enumerate(self.cluster.outputs):
-            access = self.product.domain.accesses["out", number]
-            fits = output.view.element == self.product.element and access.coefficients[self.columns] == 1
-            if fits and not output.aliased:
-                if isinstance(output.source, Value) and output.source.node is self.product.node:
-                    return access
-                found = found or access
-        return found
 
     def _packing(self, access: Access, loop: int, width: int) -> Packing:
         across, along = access.coefficients[loop], access.coefficients[self.depth]
@@ -131,31 +105,8 @@ class Gemm:
         if self.holder is None:
             self.tile = self.workspace.allocate(self.writer, element, self.row_block * blocking.column_block)
 
-    # -- what the sharing among threads asks -------------------------------------------------------
-
-    def size(self, loop: int) -> Index:
-        return self.sizes[loop]
-
-    def work(self) -> Index:
-        """Estimated picoseconds for one thread."""
-        total: Index = PICOSECONDS_PER_MULTIPLY_ADD
-        for size in self.sizes:
-            total = self.writer.mul(total, size)
-        return total
-
-    def cut(self, cores: int) -> Cut | None:
-        """The loop to share among threads: a batch, else rows or columns, whichever there are more of."""
-        for loop in self.product.outer:
-            size = self.sizes[loop]
-            if isinstance(size, str) or size >= 2 * cores:
-                return Cut(loop, cores)
-        cuts = [(self.rows, SHARED_ROWS), (self.columns, self.blocking.lanes)]
-        cuts.sort(key=lambda cut: -static(self.sizes[cut[0]]))
-        for loop, grain in cuts:
-            size = self.sizes[loop]
-            if isinstance(size, str) or size >= cores * grain:
-                return Cut(loop, cores, grain)
-        return None
+    def _cuts(self) -> list[tuple[int, int]]:
+        return [(self.rows, SHARED_ROWS), (self.columns, self.blocking.lanes)]
 
     def describe(self) -> str:
         """The schedule in words."""
@@ -169,43 +120,7 @@ class Gemm:
 
     # -- loops -------------------------------------------------------------------------------------
 
-    def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
-        """Writes the loops; `bounds` restricts some of them to a part."""
-        self.writer.location = self.product.node.location
-        self.bounds = bounds or {}
-        self._outer(self.product.outer)
-
-    def _range(self, loop: int) -> tuple[Index, Index]:
-        return self.bounds.get(loop, (0, self.sizes[loop]))
-
-    def _outer(self, loops: list[int]) -> None:
-        if not loops:
-            self._row_blocks()
-            return
-        first, *rest = loops
-
-        def inner(variable: str, _: list[str]) -> None:
-            self.positions[first] = variable
-            self._outer(rest)
-
-        low, high = self._range(first)
-        self.writer.loop(low, high, 1, inner)
-
-    def _blocks(self, low: Index, high: Index, step: int, body: Callable[[Range], None]) -> None:
-        """`body(range)` for every block; no loop when one static block covers everything."""
-        if isinstance(low, int) and isinstance(high, int) and high - low <= step:
-            body(Range(low, high - low))
-            return
-
-        def one(start: str, _: list[str]) -> None:
-            if isinstance(low, int) and isinstance(high, int) and (high - low) % step == 0:
-                body(Range(start, step))
-            else:
-                body(Range(start, self.writer.min(step, self.writer.sub(high, start))))
-
-        self.writer.loop(low, high, step, one)
-
-    def _row_blocks(self) -> None:
+    def _inside(self) -> None:
         inside = self._columns_then_depths if self.holder is None else self._depths_then_columns
         self._blocks(*self._range(self.rows), self.row_block, inside)
 
@@ -250,15 +165,10 @@ class Gemm:
 
     # -- operands ------------------------------------------------------------------------------------
 
-    def _address(self, access: Access, loop: int, position: Index, depth: Index | None) -> Index:
-        self.positions[loop] = position
-        self.positions[self.depth] = depth
-        return access.address(self.writer, self.positions)
-
     def _left(self, rows: Range, depth: Range) -> Operand:
         access = self.product.left
         across, along = access.coefficients[self.rows], access.coefficients[self.depth]
-        at = self._address(access, self.rows, rows.start, depth.start)
+        at = self._address(access, {self.rows: rows.start, self.depth: depth.start})
         if self.left_panels is None:
             return Operand(access.view.pointer, at, across, along)
         where = at, across, along
@@ -268,7 +178,7 @@ class Gemm:
     def _right(self, columns: Range, depth: Range) -> Operand:
         access, width = self.product.right, self.blocking.width
         across, along = access.coefficients[self.columns], access.coefficients[self.depth]
-        at = self._address(access, self.columns, columns.start, depth.start)
+        at = self._address(access, {self.columns: columns.start, self.depth: depth.start})
         if self.right_panels is None:
             return Operand(access.view.pointer, at, across, along, width)
         where = at, across, along
@@ -291,35 +201,9 @@ class Gemm:
 
     def _strips(self, part: Range, block: Block) -> None:
         """All columns of the block for a few rows: whole register blocks, then what is left as 8, 4, 2, 1 rows."""
-        writer, rows = self.writer, self.blocking.rows
-        whole = writer.floor_to(part.length, rows)
-
-        def strip(count: int, at: Index) -> None:
-            self._strip(count, writer.add(part.start, at), block)
-
-        if isinstance(whole, int) and whole <= rows:
-            if whole:
-                strip(rows, 0)
-        else:
-            writer.loop(0, whole, rows, lambda at, _: strip(rows, at))
-        left_over = writer.sub(part.length, whole)
-        if left_over != 0:
-            self._remainder(whole, left_over, strip)
-
-    def _remainder(self, at: Index, left: Index, strip: Callable[[int, Index], None]) -> None:
-        size = 1
-        while size * 2 < self.blocking.rows:
-            size *= 2
-        while size:
-            if isinstance(left, int):
-                bit: Index = left & size
-                if bit:
-                    strip(size, at)
-            else:
-                bit = self.writer.pure(f"arith.andi {left}, {self.writer.index(size)} : index", [left], "x")
-                self.writer.conditional(self.writer.compare("ne", bit, 0), partial(strip, size, at))
-            at = self.writer.add(at, bit)
-            size //= 2
+        self._groups(
+            part.length, self.blocking.rows, lambda count, at: self._strip(count, self.writer.add(part.start, at), block)
+        )
 
     def _strip(self, count: int, row: Index, block: Block) -> None:
         """`count` rows from `row` (counted in the block) on."""
@@ -364,22 +248,15 @@ class Gemm:
             step = self.blocking.column_block
             return self.tile, writer.mul(row, step), step
         assert self.holder is not None
-        self.positions[self.columns] = block.columns.start
-        place = self._address(self.holder, self.rows, writer.add(block.rows.start, row), None)
+        first = writer.add(block.rows.start, row)
+        place = self._address(self.holder, {self.columns: block.columns.start, self.rows: first, self.depth: None})
         return self.holder.view, place, self.holder.coefficients[self.rows]
 
     # -- what follows the product ------------------------------------------------------------------
 
-    @property
-    def _alone(self) -> bool:
-        """Whether the sums are the only result and stand where they belong."""
-        kept, cluster = self.product.node.values[0], self.cluster
-        plain = self.holder is not None and kept.element == self.product.element
-        return plain and len(cluster.nodes) == len(cluster.outputs) == 1 and self.product.starts_at_zero(self.writer)
-
     def _follow(self, part: Range, block: Block) -> None:
         """The fused ops over a part of the rows, once the whole depth is summed."""
-        if self._alone:
+        if self.holder is not None and nothing_follows(self.cluster, self.product):
             return
         writer, rows, columns, depth = self.writer, block.rows, block.columns, block.depth
         if self.tile is not None:
@@ -392,11 +269,9 @@ class Gemm:
             assert self.holder is not None
             results = replace(self.holder, safe=False)
         first = writer.add(rows.start, part.start)
-        bounds = [
-            *((at, writer.add(at, 1)) for loop in self.product.outer if (at := self.positions[loop]) is not None),
-            (first, writer.add(first, part.length)),
-            (columns.start, writer.add(columns.start, columns.length)),
-        ]
+        bounds = self._outer_bounds()
+        bounds[self.rows] = first, writer.add(first, part.length)
+        bounds[self.columns] = columns.start, writer.add(columns.start, columns.length)
         nest = FollowingNest(self.cluster, self.product, self.workspace, results, bounds)
         end, size = writer.add(depth.start, depth.length), self.sizes[self.depth]
         if end == size:

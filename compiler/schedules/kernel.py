@@ -11,8 +11,10 @@ from mlir import ir
 from phalanx.compiler.schedules.cluster import Carried, Cluster, Output, Source, Splat, View, copy_node
 from phalanx.compiler.schedules.gemm import Gemm
 from phalanx.compiler.schedules.loops import Fused
+from phalanx.compiler.schedules.matvec import Combination, InnerProducts, suits_dots, suits_vector
 from phalanx.compiler.schedules.opaque import InPlace
-from phalanx.compiler.schedules.product import find_product
+from phalanx.compiler.schedules.product import Product, find_product
+from phalanx.compiler.schedules.product_loops import ProductLoops
 from phalanx.compiler.schedules.read import Reader
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.text import Index
@@ -35,13 +37,20 @@ class Kernel:
         self.shared = shared
         self.cluster = Reader(function).read()
         self.workspace = Workspace(self.cluster.workspace)
-        self.loops: Fused | Gemm | None = None
+        self.loops: Fused | ProductLoops | None = None
         if self.cluster.outputs and not self.cluster.nests:
-            product = find_product(self.cluster)
-            if product is not None:
-                self.loops = Gemm(self.cluster, product, self.workspace, isa, shared)
-            else:
-                self.loops = Fused(self.cluster, self.workspace)
+            self.loops = self._product() or Fused(self.cluster, self.workspace)
+
+    def _product(self) -> ProductLoops | None:
+        """The emitter of the cluster's matrix product, when it has one."""
+        product = find_product(self.cluster)
+        if isinstance(product, Product):
+            emitter = InnerProducts if suits_dots(product, self.isa) else Gemm
+            return emitter(self.cluster, product, self.workspace, self.isa, self.shared)
+        if product is None or not suits_vector(product, self.isa):
+            return None
+        form = Combination if product.left.coefficients[product.free] == 1 else InnerProducts
+        return form(self.cluster, product, self.workspace, self.isa, self.shared)
 
     @property
     def name(self) -> str:

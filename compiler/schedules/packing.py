@@ -41,8 +41,8 @@ class Packing:
         return f"px_pack_{self.kind}_{self.element}{widened}_{self.width}x{self.lanes}"
 
     def elements(self, count: int, length: int) -> int:
-        """Room for a block: whole panels, and what the last vector writes behind them."""
-        return -(-count // self.width) * self.width * length + self.lanes
+        """Room for a block: whole panels, and what the last vectors write behind them."""
+        return -(-count // self.width) * self.width * length + self.lanes * (self.width + 1)
 
 
 def packing_function(shared: Shared, packing: Packing) -> str:
@@ -78,7 +78,7 @@ class _Packer:
             elif packing.kind == "depth":
                 self._squares(start, place, left)
             else:
-                self._scalars(start, place, left, 0)
+                self._scalars(start, place, left)
 
         writer.loop(0, "%count", packing.width, panel)
 
@@ -105,26 +105,28 @@ class _Packer:
     # -- elements of one row side by side ------------------------------------------------------------
 
     def _squares(self, start: Index, place: Index, left: Index) -> None:
-        """Squares of vectors are turned in registers, the rest of the depth is copied element by element."""
+        """Squares of vectors are turned in registers; the last one may go beyond the panel, which the next one mends."""
         packing, writer = self.packing, self.writer
         whole = writer.floor_to("%length", packing.lanes)
 
-        def squares(depth: str, _: list[str]) -> None:
+        def squares(depth: str, mask: str | None) -> None:
             # A square that is not full writes into the next row, so the squares in front of it come after it.
             for first in reversed(range(0, packing.width, packing.lanes)):
-                self._square(start, place, left, depth, first)
+                self._square(start, place, left, depth, first, mask)
 
-        writer.loop(0, whole, packing.lanes, squares)
-        self._scalars(start, place, left, whole)
+        writer.loop(0, whole, packing.lanes, lambda depth, _: squares(depth, None))
+        rest = writer.sub("%length", whole)
+        mask = self.routine.mask(packing.lanes, rest)
+        writer.conditional(writer.compare("ne", rest, 0), lambda: squares(writer.index(whole), mask))
 
-    def _square(self, start: Index, place: Index, left: Index, depth: str, first: int) -> None:
+    def _square(self, start: Index, place: Index, left: Index, depth: str, first: int, mask: str | None) -> None:
         packing, writer, routine = self.packing, self.writer, self.routine
         lanes = packing.lanes
         rows = []
         for lane in range(lanes):
             if first + lane < packing.width:
-                row = routine.get("source", writer.add(self._across(start, left, first + lane), depth), lanes)
-                rows.append(widen(writer, row, packing.source, packing.element, lanes))
+                at = writer.add(self._across(start, left, first + lane), depth)
+                rows.append(widen(writer, routine.get("source", at, lanes, mask), packing.source, packing.element, lanes))
             else:
                 rows.append(routine.zero(f"vector<{lanes}x{packing.element}>", packing.element))
         for lane, value in enumerate(self._turned(rows)):
@@ -157,17 +159,16 @@ class _Packer:
 
     # -- all strides -----------------------------------------------------------------------------------
 
-    def _scalars(self, start: Index, place: Index, left: Index, depth: Index) -> None:
+    def _scalars(self, start: Index, place: Index, left: Index) -> None:
         packing, writer, routine = self.packing, self.writer, self.routine
-        step: Index = 1 if packing.kind == "depth" else "%depth_step"
 
         def row(depth: str, _: list[str]) -> None:
             def one(lane: str, _: list[str]) -> None:
-                address = writer.add(self._across(start, left, lane), writer.mul(depth, step))
+                address = writer.add(self._across(start, left, lane), writer.mul(depth, "%depth_step"))
                 value = widen(writer, load(writer, routine.views["source"], address), packing.source, packing.element)
                 target = writer.add(place, writer.mul(depth, packing.width))
                 store(writer, routine.views["panels"], writer.add(target, lane), value)
 
             writer.loop(0, packing.width, 1, one)
 
-        writer.loop(depth, "%length", 1, row)
+        writer.loop(0, "%length", 1, row)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from phalanx.compiler.schedules.cluster import Cluster, Node, Splat, View
 from phalanx.compiler.schedules.domain import Access, Domain, DomainBuilder, operand_key
@@ -15,11 +16,8 @@ _ZEROS = frozenset({"0.000000e+00", "0"})
 
 
 @dataclass
-class Product:
-    """A contraction seen as batches of matrix products over loops of a domain.
-
-    `left` has the rows, `right` the columns. `element` is what sums are held in; the operands may be narrower.
-    """
+class Contracted:
+    """A contraction over the loops of a domain; `element` is what sums are held in, operands may be narrower."""
 
     node: Node
     domain: Domain
@@ -27,14 +25,8 @@ class Product:
     left: Access
     right: Access
     outer: list[int]
-    rows: int
-    columns: int
     depth: int
     element: str
-
-    def turned(self) -> Product:
-        """The transposed product: rows and columns change places."""
-        return replace(self, left=self.right, right=self.left, rows=self.columns, columns=self.rows)
 
     def starts_at_zero(self, writer: Writer) -> bool:
         """Whether sums start from the constant 0 (not from another tensor)."""
@@ -44,9 +36,37 @@ class Product:
         text = writer.constant_text(init.source.scalar)
         return text is not None and text.split(" ")[0] in _ZEROS
 
+    def size(self, loop: int) -> Index:
+        """How long a loop is."""
+        return self.domain.sizes[loop]
 
-def find_product(cluster: Cluster) -> Product | None:
-    """The cluster's contraction as a matrix product; None when loops serve it better."""
+    @property
+    def widened(self) -> bool:
+        """Whether an operand is narrower than the sums."""
+        return any(access.view.element != self.element for access in (self.left, self.right))
+
+
+@dataclass
+class Product(Contracted):
+    """Batches of matrix products: `left` has the rows, `right` the columns."""
+
+    rows: int
+    columns: int
+
+    def turned(self) -> Product:
+        """The transposed product: rows and columns change places."""
+        return replace(self, left=self.right, right=self.left, rows=self.columns, columns=self.rows)
+
+
+@dataclass
+class VectorProduct(Contracted):
+    """Batches of products of a matrix (`left`) and a vector (`right`); `free` is the loop only the matrix has."""
+
+    free: int
+
+
+def find_product(cluster: Cluster) -> Product | VectorProduct | None:
+    """The cluster's contraction as a product of matrices, or of a matrix and a vector; else None."""
     reductions = [node for node in cluster.nodes if node.is_reduction]
     if len(reductions) != 1:
         return None
@@ -67,16 +87,36 @@ def find_product(cluster: Cluster) -> Product | None:
     order = sorted(dims, key=lambda dim: (ranked.index(builder.roles[dim]), dim))
     domain = builder.build(order)
     roles = [builder.roles[group[0]] for group in domain.groups]
-    if roles.count("depth") != 1 or "broken" in roles or "rows" not in roles or "columns" not in roles:
+    if roles.count("depth") != 1 or "broken" in roles:
         return None
-    rows, columns = _largest(domain, roles, "rows"), _largest(domain, roles, "columns")
     depth = roles.index("depth")
-    if min(static(domain.sizes[rows]), static(domain.sizes[columns])) < 2 or static(domain.sizes[depth]) < 4:
-        return None
-    outer = [loop for loop in range(len(roles)) if loop not in (rows, columns, depth)]
     accesses = [domain.accesses[operand_key(node, operand)] for operand in node.operands]
-    product = Product(node, domain, builder.placed, accesses[0], accesses[1], outer, rows, columns, depth, element)
+    found = Contracted(node, domain, builder.placed, accesses[0], accesses[1], [], depth, element)
+    if "rows" in roles and "columns" in roles:
+        return _matrices(cluster, found, roles)
+    return _matrix_and_vector(found, roles) if {"rows", "columns"} & set(roles) else None
+
+
+def _fields(found: Contracted, kept: tuple[int, ...]) -> dict[str, Any]:
+    """The fields of a product whose own loops are `kept`; the others are outer loops."""
+    outer = [loop for loop in range(len(found.domain.sizes)) if loop not in kept]
+    return {field.name: getattr(found, field.name) for field in fields(Contracted)} | {"outer": outer}
+
+
+def _matrices(cluster: Cluster, found: Contracted, roles: list[str]) -> Product | None:
+    rows, columns = _largest(found.domain, roles, "rows"), _largest(found.domain, roles, "columns")
+    shortest = min(static(found.size(rows)), static(found.size(columns)))
+    if shortest < 2 or static(found.size(found.depth)) < 4:
+        return None
+    product = Product(**_fields(found, (rows, columns, found.depth)), rows=rows, columns=columns)
     return product.turned() if _stored_by_columns(cluster, product) else product
+
+
+def _matrix_and_vector(found: Contracted, roles: list[str]) -> VectorProduct | None:
+    role = "rows" if "rows" in roles else "columns"
+    free = _largest(found.domain, roles, role)
+    product = VectorProduct(**_fields(found, (free, found.depth)), free=free)
+    return product if role == "rows" else replace(product, left=found.right, right=found.left)
 
 
 def summed_in(node: Node) -> str | None:

@@ -1,0 +1,150 @@
+"""What all emitters of products share: loops around the product, blocks of a loop, the cut for threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from phalanx.compiler.schedules.cluster import Cluster
+from phalanx.compiler.schedules.domain import Access
+from phalanx.compiler.schedules.parallel import PICOSECONDS_PER_MULTIPLY_ADD, Cut
+from phalanx.compiler.schedules.product import Contracted, static
+from phalanx.compiler.schedules.routine import Shared
+from phalanx.compiler.schedules.text import Index, Writer
+from phalanx.compiler.schedules.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Range:
+    """Part of a loop: where it starts and how long it is."""
+
+    start: Index
+    length: Index
+
+
+class ProductLoops:
+    """Base of the emitters: `_inside` writes one product at the current position of the outer loops."""
+
+    def __init__(self, cluster: Cluster, contracted: Contracted, workspace: Workspace, shared: Shared) -> None:
+        self.cluster = cluster
+        self.contracted = contracted
+        self.workspace = workspace
+        self.shared = shared
+        self.writer: Writer = cluster.writer
+        self.sizes = contracted.domain.sizes
+        self.depth = contracted.depth
+        self.positions: list[Index | None] = [None] * len(self.sizes)
+        self.bounds: dict[int, tuple[Index, Index]] = {}
+
+    def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
+        """Writes the loops; `bounds` restricts some of them to a part."""
+        self.writer.location = self.contracted.node.location
+        self.bounds = bounds or {}
+        self._outer(self.contracted.outer)
+
+    def size(self, loop: int) -> Index:
+        return self.sizes[loop]
+
+    def work(self) -> Index:
+        """Estimated picoseconds for one thread."""
+        total: Index = PICOSECONDS_PER_MULTIPLY_ADD
+        for size in self.sizes:
+            total = self.writer.mul(total, size)
+        return total
+
+    def cut(self, cores: int) -> Cut | None:
+        """The loop to share among threads: an outer one, else the longest that is long enough for all."""
+        for loop in self.contracted.outer:
+            size = self.sizes[loop]
+            if isinstance(size, str) or size >= 2 * cores:
+                return Cut(loop, cores)
+        for loop, grain in sorted(self._cuts(), key=lambda cut: -static(self.sizes[cut[0]])):
+            size = self.sizes[loop]
+            if isinstance(size, str) or size >= cores * grain:
+                return Cut(loop, cores, grain)
+        return None
+
+    def describe(self) -> str:
+        """The schedule in words."""
+        raise NotImplementedError
+
+    def _cuts(self) -> Sequence[tuple[int, int]]:
+        """Loops of the product that may be shared, with what parts are multiples of."""
+        raise NotImplementedError
+
+    def _inside(self) -> None:
+        raise NotImplementedError
+
+    def _range(self, loop: int) -> tuple[Index, Index]:
+        return self.bounds.get(loop, (0, self.sizes[loop]))
+
+    def _outer(self, loops: list[int]) -> None:
+        if not loops:
+            self._inside()
+            return
+        first, *rest = loops
+
+        def inner(variable: str, _: list[str]) -> None:
+            self.positions[first] = variable
+            self._outer(rest)
+
+        low, high = self._range(first)
+        self.writer.loop(low, high, 1, inner)
+
+    def _blocks(self, low: Index, high: Index, step: int, body: Callable[[Range], None]) -> None:
+        """`body(range)` for every block; no loop when one static block covers everything."""
+        if isinstance(low, int) and isinstance(high, int) and high - low <= step:
+            body(Range(low, high - low))
+            return
+
+        def one(start: str, _: list[str]) -> None:
+            if isinstance(low, int) and isinstance(high, int) and (high - low) % step == 0:
+                body(Range(start, step))
+            else:
+                body(Range(start, self.writer.min(step, self.writer.sub(high, start))))
+
+        self.writer.loop(low, high, step, one)
+
+    def _bits(self, at: Index, left: Index, largest: int, body: Callable[[int, Index], None]) -> None:
+        """`body(count, position)` for what is left as counts of 8, 4, 2, 1: a few kernels serve all sizes."""
+        size = 1
+        while size * 2 <= largest:
+            size *= 2
+        while size:
+            if isinstance(left, int):
+                bit: Index = left & size
+                if bit:
+                    body(size, at)
+            else:
+                bit = self.writer.pure(f"arith.andi {left}, {self.writer.index(size)} : index", [left], "x")
+                self.writer.conditional(self.writer.compare("ne", bit, 0), partial(body, size, at))
+            at = self.writer.add(at, bit)
+            size //= 2
+
+    def _groups(self, length: Index, step: int, body: Callable[[int, Index], None]) -> None:
+        """`body(count, position)` for groups of `step`, then for what is left in smaller ones."""
+        whole = self.writer.floor_to(length, step)
+        if isinstance(whole, int) and whole <= step:
+            if whole:
+                body(step, 0)
+        else:
+            self.writer.loop(0, whole, step, lambda at, _: body(step, at))
+        left = self.writer.sub(length, whole)
+        if left != 0 and step > 1:
+            self._bits(whole, left, step - 1, body)
+
+    def _address(self, access: Access, positions: dict[int, Index | None]) -> Index:
+        """Where an access is at these positions of loops, and the current ones of the others."""
+        for loop, position in positions.items():
+            self.positions[loop] = position
+        return access.address(self.writer, self.positions)
+
+    def _outer_bounds(self) -> dict[int, tuple[Index, Index]]:
+        """The current position of every outer loop, as a range of one."""
+        bounds: dict[int, tuple[Index, Index]] = {}
+        for loop in self.contracted.outer:
+            position = self.positions[loop]
+            assert position is not None
+            bounds[loop] = position, self.writer.add(position, 1)
+        return bounds
