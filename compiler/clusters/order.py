@@ -64,6 +64,15 @@ class Order:
         self.before[second].add(first)
         return True
 
+    def insert(self, second: int) -> int | None:
+        """A new step that comes before `second`; None when that is not possible."""
+        step = self.append()
+        if self.edge(step, second):
+            return step
+        for numbers in (self.rank, self.after, self.before):
+            numbers.pop()
+        return None
+
     def edges(self, firsts: set[int], second: int) -> bool:
         """Make all of `firsts` come before `second`; False when that is not possible."""
         if self.reaches(second, firsts):

@@ -12,6 +12,7 @@ from typing import Any
 from mlir import ir
 
 from phalanx.compiler.clusters import arguments, build
+from phalanx.compiler.clusters.dense import copy_together
 from phalanx.compiler.clusters.driver import Driver
 from phalanx.compiler.clusters.form import Former, Remark
 from phalanx.compiler.clusters.memory import Emitter, Memory, dynamic_total
@@ -151,6 +152,7 @@ class _Stage:
 
     def _form(self, block: Block) -> None:
         Former(block, self.report.remarks, self.fuse).run()
+        copy_together(block, self.report.remarks)
         self.report.nodes += len(block.nodes)
         self.report.clusters += len(block.clusters)
         for node in block.nodes:
