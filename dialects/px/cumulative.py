@@ -14,8 +14,8 @@ from phalanx.dialects.dtypes import DType, dtype_of, int32
 from phalanx.dialects.errors import ArgumentError, DTypeError, TraceError
 from phalanx.dialects.kinds import Sample, emit, sample_values
 from phalanx.dialects.opdef import AnyType, Attr, Op, Operand, composite, lookup, op
+from phalanx.dialects.px.cumulative_nests import Running, lower_cumulative
 from phalanx.dialects.px.rearrange import part_of
-from phalanx.dialects.px.scatter_nests import combine_scalars
 from phalanx.dialects.px.shape import as_tensor, concatenate, filled, is_size, zeros_like
 from phalanx.dialects.px.slicing import iota_along, size_tensor
 
@@ -63,29 +63,11 @@ class cumulative(Op):
 
     @classmethod
     def lower(cls, b: Any, operands: Sequence[Any], results: Sequence[Aval], attrs: dict[str, Any]) -> Any:
-        (x,), axis, s = operands, attrs["axis"], b.scalars
+        (x,), axis = operands, attrs["axis"]
         shape = x.aval.shape
         if any(is_size(n, 0) for n in shape) or is_size(shape[axis], 1):
             return x
-        one, last = s.index_constant(1), b.size(shape[axis] - 1)
-
-        # In place, in the natural order of the loops: what comes before along the axis is finished by then.
-        def nest(loops: list[Any], target: Any) -> Any:
-            depth = len(loops)
-            if depth < len(shape):
-                first = one if depth == axis else s.index_constant(0)
-                return b.for_loop(first, b.size(shape[depth]), [target], lambda i, t: [nest([*loops, i], t)],
-                                  opaque=depth == 0)[0]
-            here, before = list(loops), list(loops)
-            before[axis] = s.arith("subi", loops[axis], one)
-            if attrs["reverse"]:
-                here[axis] = s.arith("subi", last, loops[axis])
-                before[axis] = s.arith("addi", here[axis], one)
-            current = b.wrap(target, x.aval)
-            running, value = s.extract(current, before), s.extract(current, here)
-            return b.insert_element(combine_scalars(s, attrs["combine"], running, value, x.aval.dtype), current, here)
-
-        return b.wrap(nest([], x.value), x.aval)
+        return lower_cumulative(Running(b, x, axis, attrs["combine"], attrs["reverse"]))
 
     @staticmethod
     def vjp(ct: Any, out: Any, x: Any, *, axis: int, combine: str, reverse: bool) -> Any:
