@@ -150,8 +150,8 @@ def _is_short(traced: Any) -> bool:
 
 def _work(operation: Any) -> float:
     """About how many elements an operation computes or reads; infinite when sizes are named."""
-    operands = [math.prod(value.type.shape) for value in operation.operands]
-    results = [math.prod(value.type.shape) for value in operation.results]
+    operands, results = ([math.prod(getattr(value.type, "shape", ())) for value in values]  # an index has no shape
+                         for values in (operation.operands, operation.results))
     if min([*operands, *results], default=0) < 0:
         return math.inf
     if operation.operation.name == "px.dot_general":

@@ -446,3 +446,9 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_forked_child_can_call_it() -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", _FORK], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["0"], done.stderr
+
+
+def test_a_loop_over_constant_bounds_gets_an_entry_too() -> None:
+    looped = px.jit(lambda x: px.fori_loop(0, 3, lambda _, v: v * 2.0, x))
+    for _ in range(3):
+        np.testing.assert_array_equal(looped(px.asarray([1.0, 2.0])), [8.0, 16.0])
