@@ -143,7 +143,7 @@ def _entry(traced: Any, name: str | None, structure: Any, doc: str) -> Entry:
                  _plain(structure, len(inputs)) if structure is not None else {"leaves": list(range(len(inputs)))},
                  _plain(traced.out_tree, len(outputs)), doc.strip().split("\n\n")[0], tensors_of(traced.module),
                  tuple(dict.fromkeys(r.fact for r in traced.requirements)),
-                 tuple(replace(a, location=_short(a.location)) for a in traced.assumptions))
+                 tuple(Assumption(a.fact, a.message, _short(a.location)) for a in traced.assumptions))
 
 
 def assuming(entries: Sequence[Entry], facts: Sequence[Fact]) -> list[Entry]:

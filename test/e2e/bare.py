@@ -117,7 +117,8 @@ def _program(name: str, architecture: str, arrays: Sequence[Array], outputs: Seq
         "@status = internal global i32 0",
         f"declare i32 @{name}_call(ptr, ptr, i64, ptr, i64, ptr, ptr)",
         "define void @_start() noreturn nounwind alignstack(64) {",
-        f"  %status = call i32 @{name}_call(ptr @pointers, ptr @sizes, i64 {len(sizes)}, ptr null, i64 0, ptr null, ptr null)",
+        f"  %status = call i32 @{name}_call(ptr @pointers, ptr @sizes, i64 {len(sizes)}, ptr null, i64 0, ptr null, "
+        "ptr null)",
         "  store i32 %status, ptr @status",
     ]
     printed = [("status", 4), *((f"data{len(arrays) + i}", array.nbytes) for i, array in enumerate(outputs))]

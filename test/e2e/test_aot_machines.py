@@ -33,8 +33,8 @@ def attention(q: Any, k: Any, v: Any) -> Any:
 
 def functions(x: Any) -> Any:
     bounded = px.tanh(x)
-    return {"erfinv": px.erfinv(bounded), "sin": px.sin(x), "exp": px.exp(x), "pow": px.abs(x) ** 1.5, "sum": px.sum(x, axis=0),
-            "best": px.argmax(x, axis=1), "rest": px.floor(x)}
+    return {"erfinv": px.erfinv(bounded), "sin": px.sin(x), "exp": px.exp(x), "pow": px.abs(x) ** 1.5,
+            "sum": px.sum(x, axis=0), "best": px.argmax(x, axis=1), "floor": px.floor(x)}
 
 
 def integers(x: Any) -> Any:

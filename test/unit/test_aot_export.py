@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import itertools
 import json
 import os
@@ -356,19 +357,79 @@ def test_a_signature_is_needed(tmp_path):
         px.export(same, tmp_path / "f.so")
 
 
-def test_a_size_that_cannot_be_found(tmp_path):
-    with pytest.raises(px.ShapeError, match="the size [mn] cannot be found from the arguments"):
-        px.export(same, tmp_path / "f.so", "f32[n*m]")
+@pytest.mark.parametrize("spec", ["f32[n*m]", "f32[n*n]", "f32[n//2]", "f32[3-n]", "f32[max(n,4)]"])
+def test_a_size_that_cannot_be_found(tmp_path, spec):
+    with pytest.raises(px.ShapeError, match="same: the size [mn] cannot be found from the arguments") as caught:
+        px.export(same, tmp_path / "f.so", spec)
+    assert "some argument needs an axis of size" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["int", "class", "restrict", "main", "uint8_t", "a-b", "1st", "px_own", "a__b", "é"])
+def test_names_that_c_reserves(tmp_path, name):
+    with pytest.raises(px.ArgumentError, match=f"'{name}' cannot be the name of a C function") as caught:
+        px.export(same, tmp_path / "f.so", "f32[n]", name=name)
+    suggested = caught.value.hint.split('"')[1]
+    assert px.export(same, tmp_path / "f.so", "f32[n]", name=suggested, emit="h").functions == (suggested,)
+
+
+def test_arguments_that_c_reserves(tmp_path):
+    scope = {}
+    exec("def f(int_, n, arena):\n    return {'double': int_ + arena, 'result': n}", scope)
+    made = px.export(scope["f"], tmp_path / "f.so", "f32[n]", "f32[]", "f32[n]")
+    text = made.files["h"].read_text()
+    assert "int32_t f(const float *int_, const float *n2, const float *arena2, float *" in text
+    loaded = px.load(made.files["so"])
+    result = loaded(np.ones(2, np.float32), 3.0, np.ones(2, np.float32))
+    assert (result["double"].tolist(), result["result"]) == ([2, 2], 3)
 
 
 def test_two_functions_of_one_name(tmp_path):
-    with pytest.raises(px.ArgumentError, match="two functions of one name: 'f_ex'"):
-        px.export([("f", same, ["f32[n]"]), ("f_ex", same, ["f32[n]"])], tmp_path / "f.so", emit="h")
+    for other in ("f_ex", "f_call", "f"):
+        with pytest.raises(px.ArgumentError, match=f"two functions of one name: '{other}' belongs to 'f'"):
+            px.export([("f", same, ["f32[n]"]), (other, same, ["f32[n]"])], tmp_path / "f.so", emit="h")
 
 
 def test_an_output_that_cannot_be_written(tmp_path):
     with pytest.raises(px.ArtifactError, match="cannot write .*missing/f.h"):
         px.export(same, tmp_path / "missing" / "f.so", "f32[n]", emit="h")
+
+
+FULL = """
+import resource, sys
+import phalanx as px
+
+px.export(lambda x: x * 2, sys.argv[1] + "/f.o", "f32[n]", name="f", emit="o")
+before = open(sys.argv[1] + "/f.o", "rb").read()
+resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
+for path, emit in (("f.o", "o"), ("f.so", "so"), ("f.pxa", "")):
+    try:
+        px.export(lambda x: x * 3, f"{sys.argv[1]}/{path}", "f32[n]", name="f", **({"emit": emit} if emit else {}))
+    except px.ArtifactError as error:
+        print(error.message)
+assert open(sys.argv[1] + "/f.o", "rb").read() == before
+"""
+
+
+def test_a_disk_that_is_full_keeps_what_was_there(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=False,
+                          cwd=Path(__file__).parents[2], env={**os.environ, "PHALANX_DISK_CACHE": "0"})
+    assert done.returncode == 0, done.stderr
+    messages = done.stdout.splitlines()
+    assert messages[0].startswith("export: cannot write ") and messages[0].endswith("f.o: File too large")
+    assert [m.partition(" in ")[0] for m in messages[1:]] == ["export: cannot link"] * 2
+    assert all("File too large" in m for m in messages)
+    assert [p.name for p in tmp_path.iterdir()] == ["f.o"]
+
+
+def test_no_space_left(tmp_path, monkeypatch):
+    def full(self, data):
+        self.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(px.ArtifactError, match="cannot write .*f.h: No space left on device"):
+        px.export(same, tmp_path / "f.so", "f32[n]", emit="h")
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_linker(tmp_path, monkeypatch):
