@@ -55,6 +55,7 @@ def torch(case, a):
 
 def numba(case, a):
     import numpy as np
+    import scipy.linalg.cython_blas  # noqa: F401  (the OpenBLAS that numba calls has to be there to be limited)
     from numba import njit, prange
     from threadpoolctl import threadpool_limits
 
