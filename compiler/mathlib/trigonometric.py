@@ -11,6 +11,7 @@ rows), and keeps the fraction as an unevaluated sum of three numbers.
 from __future__ import annotations
 
 import functools
+import math
 
 from phalanx.compiler.mathlib.emitter import Emitter, Value
 from phalanx.compiler.mathlib.table import load_rows
@@ -44,6 +45,33 @@ COS_64 = (
     0.0416666666666666, -0.001388888888887412, 2.4801587289479287e-05, -2.7557314351458024e-07,
     2.08757231495857e-09, -1.1359641170967976e-11,
 )  # fmt: skip
+
+SMALL_32 = 0x47800000
+"""Bit pattern of 65536.0: up to it what the first part of pi / 2 leaves of x is exact."""
+_HALF_PI_32 = (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058505e-15)
+
+
+def sin_small(emitter: Emitter, x: Value) -> Value:
+    """Sine of an f32 of magnitude up to 65536."""
+    quadrant, sine, cosine = _sin_cos_small(emitter, x)
+    return emitter.select(emitter.absolute(x) < 2.0**-13, x, _turned(emitter, sine, cosine, quadrant))
+
+
+def cos_small(emitter: Emitter, x: Value) -> Value:
+    """Cosine of an f32 of magnitude up to 65536."""
+    quadrant, sine, cosine = _sin_cos_small(emitter, x)
+    return _turned(emitter, sine, cosine, quadrant + 1)
+
+
+def _sin_cos_small(emitter: Emitter, x: Value) -> tuple[Value, Value, Value]:
+    """x = k pi/2 + r + r_low with pi/2 in three parts: r is rounded once, r_low joins what is added last."""
+    number, quadrant = emitter.round_to_integer(x * (2.0 / math.pi))
+    r = emitter.fma(number, -_HALF_PI_32[1], emitter.fma(number, -_HALF_PI_32[0], x))
+    square = r * r
+    sine_tail = emitter.fma(emitter.polynomial(square, SIN_32), square * r, number * -_HALF_PI_32[2])
+    head = emitter.fma(square, -0.5, 1.0)
+    cosine = emitter.fma(emitter.polynomial(square, COS_32), square * square, head)
+    return quadrant, r + sine_tail, cosine
 
 
 def sin(emitter: Emitter, x: Value) -> Value:

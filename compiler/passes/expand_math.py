@@ -59,6 +59,9 @@ EXPANSIONS: dict[str, Expansion] = {
 
 FUSED = "math.fma"
 
+# Forms for arguments that `px-split-loops` found to be small.
+_SMALL_FORMS: dict[str, Expansion] = {"math.sin": trigonometric.sin_small, "math.cos": trigonometric.cos_small}
+
 
 @pass_("px-expand-math", "replace exp, log, sin, ... by branch-free arithmetic")
 def expand_math(module: ir.Module, *, fma: bool = True) -> None:
@@ -77,13 +80,14 @@ def expand_math(module: ir.Module, *, fma: bool = True) -> None:
     module.operation.walk(visit)
     for operation in found:
         with ir.InsertionPoint(operation), operation.location:
-            result = expand(operation.name, list(operation.operands), fma=fma)
+            small = "px.small" in operation.attributes and fma
+            result = expand(operation.name, list(operation.operands), fma=fma, small=small)
         operation.results[0].replace_all_uses_with(result)
         operation.erase()
 
 
-def expand(name: str, operands: list[ir.Value], *, fma: bool = True) -> ir.Value:
-    """Emits the code of one function at the current insertion point.
+def expand(name: str, operands: list[ir.Value], *, fma: bool = True, small: bool = False) -> ir.Value:
+    """Emits the code of one function at the current insertion point; `small` promises that its argument is small.
 
     >>> expand("math.exp", [x])
     """
@@ -93,7 +97,7 @@ def expand(name: str, operands: list[ir.Value], *, fma: bool = True) -> ir.Value
     if narrow:
         emitter = emitter.as_single()
         operands = [arith.ExtFOp(emitter.type, operand).result for operand in operands]
-    expansion = fused.multiply_add if name == FUSED else EXPANSIONS[name]
+    expansion = fused.multiply_add if name == FUSED else _SMALL_FORMS[name] if small else EXPANSIONS[name]
     result = expansion(emitter, *(Value(emitter, operand) for operand in operands))
     return arith.TruncFOp(original, result.ssa).result if narrow else result.ssa
 

@@ -81,6 +81,7 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fa
             ("px-locations", "folded constants have lost theirs"),
         ), forbids=("px", "linalg", "tensor", "bufferization")),
         Stage("llvm", (
+            *((("px-split-loops", "sin and cos of small arguments are short, and most arguments are small"),) if fma else ()),
             (f"px-expand-math{{fma={_word(fma)}}}", "our own vectorisable functions instead of libm calls"),
             *llvm_pipeline(openmp=threads),
             ("px-locations", "debug info and profiles need a line for everything"),
