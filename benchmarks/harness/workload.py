@@ -25,6 +25,10 @@ from typing import Any
 
 import numpy as np
 
+Arrays = dict[str, np.ndarray[Any, Any]]
+Call = Callable[[], Any]
+Sizes = Mapping[str, Any]
+
 #: arithmetic operations that the cheapest faithful float32 exp, log, tanh or erf takes: a polynomial of about eight
 #: fused multiply-adds, range reduction included
 TRANSCENDENTAL = 16
@@ -57,8 +61,8 @@ class Case:
     """One size of a workload; `case["n"]` is a size."""
 
     name: str
-    sizes: Mapping[str, Any] = field(default_factory=dict)
-    work: Work | Callable[[Mapping[str, Any]], Work] = Work()
+    sizes: Sizes = field(default_factory=dict)
+    work: Work | Callable[[Sizes], Work] = Work()
 
     def __getitem__(self, size: str) -> Any:
         return self.sizes[size]
@@ -104,16 +108,16 @@ class Workload:
         """Candidates and yardsticks the module defines."""
         return [name for name in (*CANDIDATES, *YARDSTICKS) if callable(getattr(self.module, name, None))]
 
-    def inputs(self, case: Case) -> dict[str, np.ndarray[Any, Any]]:
+    def inputs(self, case: Case) -> Arrays:
         """The same arrays in every process."""
         seed = [*f"{self.name}/{case.name}".encode()]
         return dict(self.module.inputs(case, np.random.default_rng(seed)))
 
-    def build(self, candidate: str, case: Case, arrays: dict[str, np.ndarray[Any, Any]]) -> Callable[[], Any]:
+    def build(self, candidate: str, case: Case, arrays: Arrays) -> Call:
         """The call a candidate is measured by."""
         return getattr(self.module, candidate)(case, arrays)  # type: ignore[no-any-return]
 
-    def reference(self, case: Case, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+    def reference(self, case: Case, arrays: Arrays) -> Any:
         """The result every candidate has to reproduce."""
         if hasattr(self.module, "reference"):
             return self.module.reference(case, arrays)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.harness.workload import Case, Work
+from numpy.random import Generator
+
+from benchmarks.harness.workload import Arrays, Call, Case, Sizes, Work
 
 #: rows, columns and depth of the products
 SHAPES = {
@@ -12,13 +14,13 @@ SHAPES = {
 }
 
 
-def work(sizes):
+def work(sizes: Sizes) -> Work:
     m, n, k = sizes["m"], sizes["n"], sizes["k"]
     size = 8 if sizes["dtype"] == "float64" else 4
     return Work(flops=2 * m * n * k, bytes=size * (m * k + k * n + m * n), dtype=sizes["dtype"])
 
 
-def case(name, shape, dtype="float32"):
+def case(name: str, shape: tuple[int, int, int], dtype: str = "float32") -> Case:
     m, n, k = shape
     return Case(name, {"m": m, "n": n, "k": k, "dtype": dtype}, work)
 
@@ -27,14 +29,14 @@ CASES = [*(case(name, shape) for name, shape in SHAPES.items()), case("float64 5
 TINY = [case("tiny", (7, 5, 19)), case("tiny float64", (7, 5, 19), "float64")]
 
 
-def matrices(case, rng):
+def matrices(case: Case, rng: Generator) -> Arrays:
     """The two operands."""
     dtype = case["dtype"]
     return {"a": rng.standard_normal((case["m"], case["k"]), dtype=dtype),
             "b": rng.standard_normal((case["k"], case["n"]), dtype=dtype)}
 
 
-def bare_product(a):
+def bare_product(a: Arrays) -> Call:
     """OpenBLAS into an existing result: what a product without anything around it takes."""
     import numpy as np
 

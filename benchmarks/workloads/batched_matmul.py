@@ -5,10 +5,12 @@ numba shares the products among its threads, so OpenBLAS, which `np.dot` calls, 
 
 from __future__ import annotations
 
-from benchmarks.harness.workload import Case, Work
+from numpy.random import Generator
+
+from benchmarks.harness.workload import Arrays, Call, Case, Sizes, Work
 
 
-def _work(sizes):
+def _work(sizes: Sizes) -> Work:
     batch, m, k, n = (sizes[name] for name in "bmkn")
     return Work(flops=2 * batch * m * k * n, bytes=4 * batch * (m * k + k * n + m * n))
 
@@ -18,18 +20,18 @@ TINY = [Case("ragged", {"b": 3, "m": 7, "k": 19, "n": 5}, _work)]
 RTOL, ATOL = 1e-4, 1e-3
 
 
-def inputs(case, rng):
+def inputs(case: Case, rng: Generator) -> Arrays:
     batch, m, k, n = (case[name] for name in "bmkn")
     return {"a": rng.standard_normal((batch, m, k), dtype="float32"),
             "b": rng.standard_normal((batch, k, n), dtype="float32")}
 
 
-def numpy(case, a):
+def numpy(case: Case, a: Arrays) -> Call:
     left, right = a["a"], a["b"]
     return lambda: left @ right
 
 
-def phalanx(case, a):
+def phalanx(case: Case, a: Arrays) -> Call:
     import phalanx as px
 
     function = px.jit(lambda a, b: a @ b)
@@ -37,7 +39,7 @@ def phalanx(case, a):
     return lambda: function(left, right)
 
 
-def jax(case, a):
+def jax(case: Case, a: Arrays) -> Call:
     import jax
 
     function = jax.jit(lambda a, b: a @ b)
@@ -45,7 +47,7 @@ def jax(case, a):
     return lambda: function(left, right).block_until_ready()
 
 
-def torch(case, a):
+def torch(case: Case, a: Arrays) -> Call:
     import torch
 
     function = torch.compile(lambda a, b: a @ b)
@@ -53,7 +55,7 @@ def torch(case, a):
     return lambda: function(left, right)
 
 
-def numba(case, a):
+def numba(case: Case, a: Arrays) -> Call:
     import numpy as np
     import scipy.linalg.cython_blas  # noqa: F401  (the OpenBLAS that numba calls has to be there to be limited)
     from numba import njit, prange

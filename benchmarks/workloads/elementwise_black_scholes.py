@@ -5,10 +5,14 @@ NumPy takes erf from SciPy.
 
 from __future__ import annotations
 
-from benchmarks.harness.workload import TRANSCENDENTAL, Case, Work
+from typing import Any
+
+from numpy.random import Generator
+
+from benchmarks.harness.workload import TRANSCENDENTAL, Arrays, Call, Case, Sizes, Work
 
 
-def _work(sizes):
+def _work(sizes: Sizes) -> Work:
     return Work(flops=(22 + 4 * TRANSCENDENTAL) * sizes["n"], bytes=20 * sizes["n"])
 
 
@@ -19,13 +23,13 @@ RTOL, ATOL = 1e-4, 2e-4
 _RATE, _VOLATILITY, _ROOT_HALF = 0.02, 0.3, 0.7071067811865476
 
 
-def inputs(case, rng):
+def inputs(case: Case, rng: Generator) -> Arrays:
     n = case["n"]
     return {"spot": rng.uniform(5, 30, n).astype("float32"), "strike": rng.uniform(1, 100, n).astype("float32"),
             "years": rng.uniform(0.25, 10, n).astype("float32")}
 
 
-def _prices(log, sqrt, exp, erf, spot, strike, years):
+def _prices(log: Any, sqrt: Any, exp: Any, erf: Any, spot: Any, strike: Any, years: Any) -> tuple[Any, Any]:
     """The formula, for libraries whose functions take whole arrays."""
     deviation = _VOLATILITY * sqrt(years)
     first = (log(spot / strike) + (_RATE + 0.5 * _VOLATILITY**2) * years) / deviation
@@ -36,7 +40,7 @@ def _prices(log, sqrt, exp, erf, spot, strike, years):
     return call, call - spot + discounted
 
 
-def numpy(case, a):
+def numpy(case: Case, a: Arrays) -> Call:
     import numpy as np
     from scipy.special import erf
 
@@ -44,7 +48,7 @@ def numpy(case, a):
     return lambda: _prices(np.log, np.sqrt, np.exp, erf, spot, strike, years)
 
 
-def phalanx(case, a):
+def phalanx(case: Case, a: Arrays) -> Call:
     import phalanx as px
 
     function = px.jit(lambda *arrays: _prices(px.log, px.sqrt, px.exp, px.erf, *arrays))
@@ -52,7 +56,7 @@ def phalanx(case, a):
     return lambda: function(spot, strike, years)
 
 
-def jax(case, a):
+def jax(case: Case, a: Arrays) -> Call:
     import jax
     import jax.numpy as jnp
 
@@ -61,7 +65,7 @@ def jax(case, a):
     return lambda: jax.block_until_ready(function(spot, strike, years))
 
 
-def torch(case, a):
+def torch(case: Case, a: Arrays) -> Call:
     import torch
 
     function = torch.compile(lambda *arrays: _prices(torch.log, torch.sqrt, torch.exp, torch.erf, *arrays))
@@ -69,7 +73,7 @@ def torch(case, a):
     return lambda: function(spot, strike, years)
 
 
-def numba(case, a):
+def numba(case: Case, a: Arrays) -> Call:
     import math
 
     import numpy as np

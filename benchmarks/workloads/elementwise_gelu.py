@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.harness.workload import TRANSCENDENTAL, Case, Work
+from numpy.random import Generator
+
+from benchmarks.harness.workload import TRANSCENDENTAL, Arrays, Call, Case, Sizes, Work
 
 
-def _work(sizes):
+def _work(sizes: Sizes) -> Work:
     return Work(flops=(8 + TRANSCENDENTAL) * sizes["n"], bytes=8 * sizes["n"])
 
 
@@ -16,11 +18,11 @@ RTOL, ATOL = 1e-5, 2e-6
 _SCALE, _CUBIC = 0.7978845608028654, 0.044715
 
 
-def inputs(case, rng):
+def inputs(case: Case, rng: Generator) -> Arrays:
     return {"x": 2 * rng.standard_normal(case["n"], dtype="float32")}
 
 
-def numpy(case, a):
+def numpy(case: Case, a: Arrays) -> Call:
     import numpy as np
 
     x = a["x"]
@@ -41,7 +43,7 @@ def numpy(case, a):
     return call
 
 
-def phalanx(case, a):
+def phalanx(case: Case, a: Arrays) -> Call:
     import phalanx as px
 
     function = px.jit(lambda x: px.gelu(x, approximate="tanh"))
@@ -49,7 +51,7 @@ def phalanx(case, a):
     return lambda: function(x)
 
 
-def jax(case, a):
+def jax(case: Case, a: Arrays) -> Call:
     import jax
 
     function = jax.jit(lambda x: jax.nn.gelu(x, approximate=True))
@@ -57,7 +59,7 @@ def jax(case, a):
     return lambda: function(x).block_until_ready()
 
 
-def torch(case, a):
+def torch(case: Case, a: Arrays) -> Call:
     import torch
 
     function = torch.compile(lambda x: torch.nn.functional.gelu(x, approximate="tanh"))
@@ -65,7 +67,7 @@ def torch(case, a):
     return lambda: function(x)
 
 
-def numba(case, a):
+def numba(case: Case, a: Arrays) -> Call:
     import numpy as np
     from numba import njit, prange
 

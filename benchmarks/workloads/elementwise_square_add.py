@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.harness.workload import Case, Work
+from numpy.random import Generator
+
+from benchmarks.harness.workload import Arrays, Call, Case, Sizes, Work
 
 
-def _work(sizes):
+def _work(sizes: Sizes) -> Work:
     return Work(flops=2 * sizes["n"], bytes=12 * sizes["n"])
 
 
@@ -14,11 +16,11 @@ TINY = [Case("ragged", {"n": 37}, _work)]
 RTOL, ATOL = 1e-6, 1e-6
 
 
-def inputs(case, rng):
+def inputs(case: Case, rng: Generator) -> Arrays:
     return {name: rng.standard_normal(case["n"], dtype="float32") for name in ("x", "y")}
 
 
-def numpy(case, a):
+def numpy(case: Case, a: Arrays) -> Call:
     x, y = a["x"], a["y"]
 
     def call():
@@ -29,7 +31,7 @@ def numpy(case, a):
     return call
 
 
-def phalanx(case, a):
+def phalanx(case: Case, a: Arrays) -> Call:
     import phalanx as px
 
     function = px.jit(lambda x, y: x * x + y)
@@ -37,7 +39,7 @@ def phalanx(case, a):
     return lambda: function(x, y)
 
 
-def jax(case, a):
+def jax(case: Case, a: Arrays) -> Call:
     import jax
 
     function = jax.jit(lambda x, y: x * x + y)
@@ -45,7 +47,7 @@ def jax(case, a):
     return lambda: function(x, y).block_until_ready()
 
 
-def torch(case, a):
+def torch(case: Case, a: Arrays) -> Call:
     import torch
 
     function = torch.compile(lambda x, y: x * x + y)
@@ -53,7 +55,7 @@ def torch(case, a):
     return lambda: function(x, y)
 
 
-def numba(case, a):
+def numba(case: Case, a: Arrays) -> Call:
     import numpy as np
     from numba import njit, prange
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks.harness.workload import Case, Work
+from numpy.random import Generator
+
+from benchmarks.harness.workload import Arrays, Call, Case, Sizes, Work
 
 _EPSILON = 1e-5
 
 
-def _work(sizes):
+def _work(sizes: Sizes) -> Work:
     count = sizes["rows"] * sizes["columns"]
     return Work(flops=8 * count, bytes=8 * count + 8 * sizes["columns"])
 
@@ -17,13 +19,13 @@ TINY = [Case("ragged", {"rows": 5, "columns": 37}, _work)]
 RTOL, ATOL = 1e-4, 1e-5
 
 
-def inputs(case, rng):
+def inputs(case: Case, rng: Generator) -> Arrays:
     columns = case["columns"]
     return {"x": 2 * rng.standard_normal((case["rows"], columns), dtype="float32") + 1,
             "scale": rng.standard_normal(columns, dtype="float32"), "shift": rng.standard_normal(columns, dtype="float32")}
 
 
-def numpy(case, a):
+def numpy(case: Case, a: Arrays) -> Call:
     import numpy as np
 
     x, scale, shift = a["x"], a["scale"], a["shift"]
@@ -39,7 +41,7 @@ def numpy(case, a):
     return call
 
 
-def phalanx(case, a):
+def phalanx(case: Case, a: Arrays) -> Call:
     import phalanx as px
 
     @px.jit
@@ -52,7 +54,7 @@ def phalanx(case, a):
     return lambda: function(x, scale, shift)
 
 
-def jax(case, a):
+def jax(case: Case, a: Arrays) -> Call:
     import jax
     import jax.numpy as jnp
 
@@ -66,7 +68,7 @@ def jax(case, a):
     return lambda: function(x, scale, shift).block_until_ready()
 
 
-def torch(case, a):
+def torch(case: Case, a: Arrays) -> Call:
     import torch
 
     function = torch.compile(
@@ -75,7 +77,7 @@ def torch(case, a):
     return lambda: function(x, scale, shift)
 
 
-def numba(case, a):
+def numba(case: Case, a: Arrays) -> Call:
     import numpy as np
     from numba import njit, prange
 

@@ -6,17 +6,20 @@ and those of OpenBLAS, which `np.dot` calls, would wait for each other's process
 
 from __future__ import annotations
 
+from numpy.random import Generator
+
+from benchmarks.harness.workload import Arrays, Call, Case
 from benchmarks.workloads._products import CASES, TINY, bare_product, matrices
 
 __all__ = ["CASES", "TINY"]
 RTOL, ATOL = 1e-4, 1e-3
 
 
-def inputs(case, rng):
+def inputs(case: Case, rng: Generator) -> Arrays:
     return {**matrices(case, rng), "bias": rng.standard_normal(case["n"], dtype=case["dtype"])}
 
 
-def numpy(case, a):
+def numpy(case: Case, a: Arrays) -> Call:
     import numpy as np
 
     left, right, bias = a["a"], a["b"], a["bias"]
@@ -29,11 +32,11 @@ def numpy(case, a):
     return call
 
 
-def openblas(case, a):
+def openblas(case: Case, a: Arrays) -> Call:
     return bare_product(a)
 
 
-def phalanx(case, a):
+def phalanx(case: Case, a: Arrays) -> Call:
     import phalanx as px
 
     function = px.jit(lambda a, b, bias: px.relu(a @ b + bias))
@@ -41,7 +44,7 @@ def phalanx(case, a):
     return lambda: function(left, right, bias)
 
 
-def jax(case, a):
+def jax(case: Case, a: Arrays) -> Call:
     import jax
 
     function = jax.jit(lambda a, b, bias: jax.nn.relu(a @ b + bias))
@@ -49,7 +52,7 @@ def jax(case, a):
     return lambda: function(left, right, bias).block_until_ready()
 
 
-def torch(case, a):
+def torch(case: Case, a: Arrays) -> Call:
     import torch
 
     function = torch.compile(lambda a, b, bias: torch.relu(torch.addmm(bias, a, b)))
@@ -57,7 +60,7 @@ def torch(case, a):
     return lambda: function(left, right, bias)
 
 
-def numba(case, a):
+def numba(case: Case, a: Arrays) -> Call:
     import numpy as np
     from numba import njit
 

@@ -5,10 +5,14 @@ numba's `np.dot` calls the same library as NumPy, so it has no entry of its own.
 
 from __future__ import annotations
 
-from benchmarks.harness.workload import Case, Work
+from typing import Any
+
+from numpy.random import Generator
+
+from benchmarks.harness.workload import Arrays, Call, Case, Sizes, Work
 
 
-def _work(sizes):
+def _work(sizes: Sizes) -> Work:
     n = sizes["n"]
     return Work(flops=2 * n * n, bytes=4 * (n * n + 2 * n))
 
@@ -18,22 +22,22 @@ TINY = [Case(f"tiny {side}", {"n": 19, "side": side}, _work) for side in ("Ax", 
 RTOL, ATOL = 1e-4, 1e-3
 
 
-def inputs(case, rng):
+def inputs(case: Case, rng: Generator) -> Arrays:
     n = case["n"]
     return {"matrix": rng.standard_normal((n, n), dtype="float32"), "vector": rng.standard_normal(n, dtype="float32")}
 
 
-def _sides(case, a):
+def _sides(case: Case, a: Arrays) -> tuple[Any, Any]:
     matrix, vector = a["matrix"], a["vector"]
     return (matrix, vector) if case["side"] == "Ax" else (vector, matrix)
 
 
-def numpy(case, a):
+def numpy(case: Case, a: Arrays) -> Call:
     left, right = _sides(case, a)
     return lambda: left @ right
 
 
-def phalanx(case, a):
+def phalanx(case: Case, a: Arrays) -> Call:
     import phalanx as px
 
     function = px.jit(lambda a, b: a @ b)
@@ -41,7 +45,7 @@ def phalanx(case, a):
     return lambda: function(left, right)
 
 
-def jax(case, a):
+def jax(case: Case, a: Arrays) -> Call:
     import jax
 
     function = jax.jit(lambda a, b: a @ b)
@@ -49,7 +53,7 @@ def jax(case, a):
     return lambda: function(left, right).block_until_ready()
 
 
-def torch(case, a):
+def torch(case: Case, a: Arrays) -> Call:
     import torch
 
     function = torch.compile(lambda a, b: a @ b)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from benchmarks.harness.workload import Case, Work
+from typing import Any
+
+from numpy.random import Generator
+
+from benchmarks.harness.workload import Arrays, Call, Case, Sizes, Work
 
 
-def _work(sizes):
+def _work(sizes: Sizes) -> Work:
     count = sizes["rows"] * sizes["columns"]
     return Work(flops=(3 if sizes["kind"] == "var" else 1) * count, bytes=4 * count)
 
 
-def _cases(rows, columns):
+def _cases(rows: int, columns: int) -> list[Case]:
     return [Case(f"{kind} {'of all' if axis is None else f'axis {axis}'}",
                  {"rows": rows, "columns": columns, "kind": kind, "axis": axis}, _work)
             for kind in ("sum", "max", "mean", "var") for axis in (0, 1, None)]
@@ -21,17 +25,17 @@ TINY = [Case(f"tiny {case.name}", case.sizes, _work) for case in _cases(5, 37)]
 RTOL, ATOL = 1e-4, 1e-4
 
 
-def inputs(case, rng):
+def inputs(case: Case, rng: Generator) -> Arrays:
     return {"x": rng.standard_normal((case["rows"], case["columns"]), dtype="float32") + 0.5}
 
 
-def reference(case, a):
+def reference(case: Case, a: Arrays) -> Any:
     import numpy as np
 
     return getattr(np, case["kind"])(a["x"].astype("float64"), axis=case["axis"])
 
 
-def numpy(case, a):
+def numpy(case: Case, a: Arrays) -> Call:
     import numpy as np
 
     x, axis = a["x"], case["axis"]
@@ -39,7 +43,7 @@ def numpy(case, a):
     return lambda: function(x, axis=axis)
 
 
-def phalanx(case, a):
+def phalanx(case: Case, a: Arrays) -> Call:
     import phalanx as px
 
     reduce, axis = getattr(px, case["kind"]), case["axis"]
@@ -48,7 +52,7 @@ def phalanx(case, a):
     return lambda: function(x)
 
 
-def jax(case, a):
+def jax(case: Case, a: Arrays) -> Call:
     import jax
     import jax.numpy as jnp
 
@@ -58,7 +62,7 @@ def jax(case, a):
     return lambda: function(x).block_until_ready()
 
 
-def torch(case, a):
+def torch(case: Case, a: Arrays) -> Call:
     import torch
 
     axis = case["axis"]
@@ -69,7 +73,7 @@ def torch(case, a):
     return lambda: function(x)
 
 
-def numba(case, a):
+def numba(case: Case, a: Arrays) -> Call:
     """Loops over blocks of rows for columns and for all; sums in float64, which costs nothing in these loops."""
     import numpy as np
     from numba import get_num_threads, njit, prange

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.harness.workload import TRANSCENDENTAL, Case, Work
+from numpy.random import Generator
+
+from benchmarks.harness.workload import TRANSCENDENTAL, Arrays, Call, Case, Sizes, Work
 
 
-def _work(sizes):
+def _work(sizes: Sizes) -> Work:
     count = sizes["rows"] * sizes["columns"]
     return Work(flops=(4 + TRANSCENDENTAL) * count, bytes=8 * count)
 
@@ -15,11 +17,11 @@ TINY = [Case("ragged", {"rows": 5, "columns": 37}, _work), Case("one row", {"row
 RTOL, ATOL = 1e-5, 1e-8
 
 
-def inputs(case, rng):
+def inputs(case: Case, rng: Generator) -> Arrays:
     return {"x": rng.normal(size=(case["rows"], case["columns"])).astype("float32") * 4}
 
 
-def numpy(case, a):
+def numpy(case: Case, a: Arrays) -> Call:
     import numpy as np
 
     def softmax(x):
@@ -31,7 +33,7 @@ def numpy(case, a):
     return lambda: softmax(x)
 
 
-def phalanx(case, a):
+def phalanx(case: Case, a: Arrays) -> Call:
     import phalanx as px
 
     softmax = px.jit(lambda x: px.softmax(x, axis=1))
@@ -39,7 +41,7 @@ def phalanx(case, a):
     return lambda: softmax(x)
 
 
-def jax(case, a):
+def jax(case: Case, a: Arrays) -> Call:
     import jax
 
     softmax = jax.jit(lambda x: jax.nn.softmax(x, axis=1))
@@ -47,7 +49,7 @@ def jax(case, a):
     return lambda: softmax(x).block_until_ready()
 
 
-def torch(case, a):
+def torch(case: Case, a: Arrays) -> Call:
     import torch
 
     softmax = torch.compile(lambda x: torch.softmax(x, dim=1))
@@ -55,7 +57,7 @@ def torch(case, a):
     return lambda: softmax(x)
 
 
-def numba(case, a):
+def numba(case: Case, a: Arrays) -> Call:
     import numpy as np
     from numba import njit, prange
 
