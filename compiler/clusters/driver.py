@@ -50,6 +50,8 @@ class Driver:
         """All steps of a block, then the copies its terminator asks for."""
         for number in block.order.sequence():
             cluster = block.clusters[number]
+            if not cluster.nodes:
+                continue
             self.memory.step()
             with cluster.nodes[0].location:
                 self._cluster(cluster)
@@ -170,6 +172,8 @@ class Driver:
         name = self.outliner.finish(function.body, kind, location)
         arguments = [self.address(item.tensor, item.offset) for item in function.inputs.values()]
         arguments += [self.memory.pointer(place, 0, tensor.element) for tensor, place in function.outputs]
+        if function.scratch is not None:
+            arguments.append(self.memory.pointer(new_place(function.scratch), 0, function.scratch.element))
         self.call(name, arguments, function.body.scalars)
 
     def call(self, name: str, arguments: Sequence[Any], scalars: Sequence[Scalar]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from phalanx.compiler.clusters.chain import find_chains
 from phalanx.compiler.clusters.model import Block, Cluster, Node, Operand, Tensor
 from phalanx.compiler.clusters.order import Order
 
@@ -45,6 +46,23 @@ class Former:
         for node in self.block.nodes:
             if not (self.fuse and self._join(node)):
                 self._start(node)
+        if self.fuse:
+            self._join_chains()
+
+    def _join_chains(self) -> None:
+        """Products that run row by row into the next product become one cluster with it."""
+        for chain in find_chains(self.block):
+            refusal = chain.refusal()
+            starts = {str(cluster.nodes[0].location) for cluster in chain.clusters}
+            lines = ", ".join(str(line_of(cluster.nodes[0].location)) for cluster in (chain.first, chain.middle))
+            location = str(chain.last.nodes[0].location)
+            if refusal is None and not chain.merge():
+                refusal = "something else has to run in between"
+            if refusal is None:
+                self.remarks[:] = [r for r in self.remarks if not (r.missed and r.location in starts)]
+                self.remarks.append(Remark(f"fused into one chain with lines {lines}, a block of rows at a time", location))
+            else:
+                self.remarks.append(Remark(f"not fused into a chain with lines {lines}: {refusal}", location, missed=True))
 
     # Candidates.
 

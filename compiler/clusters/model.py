@@ -172,10 +172,10 @@ class Node:
 
 @dataclass(eq=False, repr=False)
 class Cluster:
-    """Nodes that become one function, or a single node of another kind."""
+    """Nodes that become one function, or a single node of another kind; no nodes once another cluster took them."""
 
     number: int
-    kind: str  # "elementwise" | "reduction" | "contraction" | "scalar" | other node kinds
+    kind: str  # "elementwise" | "reduction" | "contraction" | "chain" | "scalar" | other node kinds
     block: Block
     domain: tuple[Size, ...]
     reduced: tuple[int, ...] | None = None
@@ -188,7 +188,7 @@ class Cluster:
 
     @property
     def is_function(self) -> bool:
-        return self.kind in ("elementwise", "reduction", "contraction")
+        return self.kind in ("elementwise", "reduction", "contraction", "chain")
 
 
 @dataclass(eq=False, repr=False)

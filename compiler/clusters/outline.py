@@ -11,17 +11,17 @@ from typing import Any
 
 from mlir import ir
 
-from phalanx.compiler.clusters import build
+from phalanx.compiler.clusters import build, chain
 from phalanx.compiler.clusters.form import line_of
 from phalanx.compiler.clusters.model import Cluster, Node, Operand, Place, Ref, Tensor
 from phalanx.compiler.clusters.read import Reader
-from phalanx.compiler.clusters.sizes import Size
+from phalanx.compiler.clusters.sizes import Size, row_major
 from phalanx.compiler.clusters.view import Access, View
 
 Scalar = tuple[str, Any]  # ("size", Size) or ("value", value of the original function)
 Output = tuple[Tensor, Place]
 
-_SHORT = {"elementwise": "ew", "reduction": "red", "contraction": "con", "opaque": "opaque", "copy": "copy"}
+_SHORT = {"elementwise": "ew", "reduction": "red", "contraction": "con", "chain": "chain", "opaque": "opaque", "copy": "copy"}
 _PLACEHOLDER = "px_cluster"
 
 
@@ -167,7 +167,10 @@ class Body:
 
 
 class NestFunction:
-    """The function of an elementwise, reduction or contraction cluster (or of a copy)."""
+    """The function of an elementwise, reduction, contraction or chain cluster (or of a copy).
+
+    A chain has one more pointer behind its outputs, to `scratch`: rows of the first product's result.
+    """
 
     def __init__(self, outliner: Outliner, cluster: Cluster, outputs: Sequence[Output], kind: str) -> None:
         self.outliner = outliner
@@ -175,13 +178,15 @@ class NestFunction:
         self.outputs = outputs
         self.inputs: dict[Any, Input] = {}
         self._collect()
+        self.scratch = self._scratch() if kind == "chain" else None
         location = cluster.nodes[0].location
+        written = [tensor.element for tensor, _ in outputs]
         self.body = Body(
             outliner,
             kind,
             location,
             [item.tensor.element for item in self.inputs.values()],
-            [tensor.element for tensor, _ in outputs],
+            written if self.scratch is None else [*written, self.scratch.element],
         )
         for item, argument in zip(self.inputs.values(), self.body.ins, strict=True):
             item.argument = argument
@@ -189,6 +194,13 @@ class NestFunction:
         self._loaded: dict[Any, Any] = {}
 
     # Arguments.
+
+    def _scratch(self) -> Tensor:
+        """Memory for the rows of a chain that exist at a time."""
+        first = self.cluster.nodes[0]
+        columns = chain.columns(self.cluster)
+        extents = (chain.SCRATCH_ROWS, chain.row_length(columns))
+        return Tensor(extents, first.outputs[0].element, self.cluster.block, strides=row_major(extents))
 
     def _inside(self, tensor: Tensor | None) -> bool:
         return tensor is not None and tensor.unit is self.cluster
@@ -222,12 +234,17 @@ class NestFunction:
         """Views, ops, stores."""
         with ir.InsertionPoint(self.body.block):
             destinations = []
-            for (tensor, place), pointer in zip(self.outputs, self.body.outs, strict=True):
+            for (tensor, place), pointer in zip(self.outputs, self.body.outs, strict=False):
                 assert tensor.node is not None
                 with tensor.node.location:
                     extents = self._loops(tensor)
                     view = View(extents, tensor.store_at(place.strides).steps)
                     destinations.append(self.body.view(pointer, view, tensor.element))
+            if self.scratch is not None:
+                view = View((chain.SCRATCH_ROWS, chain.columns(self.cluster)), self.scratch.strides)
+                self.body.view(self.body.outs[-1], view, self.scratch.element)
+                number = len(self.inputs) + len(self.outputs)
+                self.body.function.attributes["px.scratch"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), number)
             for node in self.cluster.nodes:
                 with node.location:
                     self._nest(node)
@@ -271,6 +288,10 @@ class NestFunction:
         assert tensor is not None
         if not self._inside(tensor):
             return self._load(operand, node.domain)
+        if self.cluster.kind == "chain":
+            loops = chain.loops_read(operand, node)
+            assert loops is not None
+            return self.values[tensor], loops
         everything = list(range(len(node.domain)))
         if tensor.role == "row" and node.domain == self.cluster.domain and self.cluster.reduced is not None:
             everything = list(self.cluster.parallel)

@@ -23,9 +23,10 @@ from phalanx.compiler.clusters.model import (
     Ref,
     Tensor,
 )
+from phalanx.compiler.clusters.view import View
 
 _PLACEABLE = frozenset(
-    {"elementwise", "reduction", "contraction", "insert", "control", "opaque", "host", "elements", "undefined"}
+    {"elementwise", "reduction", "contraction", "chain", "insert", "control", "opaque", "host", "elements", "undefined"}
 )
 
 
@@ -65,6 +66,8 @@ def _place_block(block: Block, wanted: Sequence[Place | None], entry: set[Any]) 
         if not isinstance(value, Ref):
             continue
         tensor = value.tensor
+        if place is not None and place.buffer.kind == "result":
+            value, place = _unshaped(value, place)
         if place is None:
             block.pinned.add(tensor)
         elif value.whole and _same_place(tensor.home, place):
@@ -86,6 +89,15 @@ def _place_block(block: Block, wanted: Sequence[Place | None], entry: set[Any]) 
     for node in reversed(block.nodes):
         if isinstance(node.payload, Insert):
             _place_source(node, node.payload)
+
+
+def _unshaped(ref: Ref, place: Place) -> tuple[Ref, Place]:
+    """A result that shows all elements of a tensor, in their order, in another shape: the tensor itself, placed there."""
+    view, tensor = ref.view, ref.tensor
+    dense = view.contiguous and view.offset == 0 and View(view.sizes, place.strides).contiguous
+    if ref.whole or not dense or sizes.product(view.sizes) != sizes.product(tensor.sizes):
+        return ref, place
+    return Ref(tensor, tensor.view), Place(place.buffer, tensor.strides, place.offset)
 
 
 def _share(node: Node, ref: Ref, place: Place) -> bool:

@@ -94,7 +94,9 @@ def _loop_order(forms: list[LinearForm], domain: list[Size], reductions: tuple[b
     return [d if reductions[d] else next(supply) for d in kept]
 
 
-_TAKES_VIEWS = frozenset({"linalg.generic", "tensor.expand_shape", "tensor.collapse_shape", "tensor.extract_slice", "tensor.cast"})
+_TAKES_VIEWS = frozenset(
+    {"linalg.generic", "tensor.expand_shape", "tensor.collapse_shape", "tensor.extract_slice", "tensor.cast"}
+)
 """Ops that read any strided array where it stands; others want one that is dense, or a value of their own."""
 
 
@@ -253,9 +255,9 @@ def permuted_store(reader: Reader, op: Any, ref: Ref, block: Block) -> Ref | Non
     node = tensor.node
     if node is None or tensor.block is not block or tensor.readers or node.kind not in ("elementwise", "contraction"):
         return None
-    if len(view.sizes) != len(tensor.sizes) or view.offset != 0 or not all(isinstance(s, int) for s in view.sizes):
+    if len(view.sizes) != len(tensor.sizes) or view.offset != 0:
         return None
-    if 0 in view.sizes or not _only_use(op, node.op):
+    if 0 in view.sizes or not _only_use(reader, op, node.op, tensor):
         return None
     wanted = View.whole(view.sizes).strides
     sources = [(s, n) for s, n in zip(tensor.strides, tensor.sizes, strict=True) if n != 1]
@@ -267,19 +269,16 @@ def permuted_store(reader: Reader, op: Any, ref: Ref, block: Block) -> Ref | Non
     return Ref(tensor, View(view.sizes, wanted))
 
 
-def _only_use(op: Any, producer: Any) -> bool:
-    """The chain of view ops from `producer` to `op` has no other use on its way."""
+def _only_use(reader: Reader, op: Any, producer: Any, tensor: Tensor) -> bool:
+    """The chain of views from `producer` to `op` has no other use on its way."""
     value = op.operands[0]
     for _ in range(64):
-        uses = list(value.uses)
-        if len(uses) != 1:
-            return False
-        owner = value.owner
-        if isinstance(owner, ir.Block):
+        owner, entry = value.owner, reader.entries.get(value)
+        if len(list(value.uses)) != 1 or isinstance(owner, ir.Block):
             return False
         if owner == producer:
             return len(producer.results) == 1
-        if owner.name not in ("linalg.transpose", "tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"):
+        if not isinstance(entry, Ref) or entry.tensor is not tensor:
             return False
         value = owner.operands[0]
     return False

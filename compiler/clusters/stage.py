@@ -154,7 +154,7 @@ class _Stage:
         Former(block, self.report.remarks, self.fuse).run()
         copy_together(block, self.report.remarks)
         self.report.nodes += len(block.nodes)
-        self.report.clusters += len(block.clusters)
+        self.report.clusters += sum(1 for cluster in block.clusters if cluster.nodes)
         for node in block.nodes:
             if isinstance(node.payload, Control):
                 for inner in node.payload.blocks:

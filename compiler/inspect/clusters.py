@@ -11,6 +11,7 @@ from phalanx.compiler import config
 from phalanx.compiler.context import context
 from phalanx.compiler.inspect.record import Recording
 from phalanx.compiler.pipeline.diagnostics import UserLine, user_line
+from phalanx.compiler.schedules.chain import Chain
 from phalanx.compiler.schedules.kernel import Kernel
 from phalanx.compiler.schedules.loops import Fused
 from phalanx.compiler.schedules.routine import Shared
@@ -94,6 +95,8 @@ def _schedule(kernel: Kernel, sharing: Sharing | None) -> str:
         words = f"one loop nest over {names}" + (f", {passes} sweeps" if passes > 1 else "")
         if loops.plan.kept:
             words += f", {len(loops.plan.kept)} values kept between sweeps"
+    elif isinstance(loops, Chain):
+        words = f"two products and the rows between them, {loops.block_rows} rows at a time"
     else:
         words = loops.describe()
     if sharing is None:

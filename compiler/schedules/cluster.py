@@ -131,6 +131,8 @@ class Cluster:
     globals: list[str]
     nests: list[Any]
     workspace: str
+    scratch: View | None = None
+    """Rows of memory for the middle of a chain."""
 
 
 def contiguous_strides(sizes: Sequence[Index], writer: Writer) -> tuple[Index, ...]:

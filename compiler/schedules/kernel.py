@@ -8,6 +8,7 @@ from typing import Any
 
 from mlir import ir
 
+from phalanx.compiler.schedules.chain import Chain
 from phalanx.compiler.schedules.cluster import Carried, Cluster, Output, Source, Splat, View, copy_node
 from phalanx.compiler.schedules.gemm import Gemm
 from phalanx.compiler.schedules.loops import Fused
@@ -37,20 +38,26 @@ class Kernel:
         self.shared = shared
         self.cluster = Reader(function).read()
         self.workspace = Workspace(self.cluster.workspace)
-        self.loops: Fused | ProductLoops | None = None
-        if self.cluster.outputs and not self.cluster.nests:
-            self.loops = self._product() or Fused(self.cluster, self.workspace)
+        self.loops: Fused | ProductLoops | Chain | None = None
+        if self.cluster.scratch is not None:
+            self.loops = Chain(self.cluster, self.workspace, isa, self._simple)
+        elif self.cluster.outputs and not self.cluster.nests:
+            self.loops = self._simple(self.cluster)
 
-    def _product(self) -> ProductLoops | None:
+    def _simple(self, cluster: Cluster) -> Fused | ProductLoops:
+        """The emitter of a cluster that is one loop nest, or one matrix product and what follows it."""
+        return self._product(cluster) or Fused(cluster, self.workspace)
+
+    def _product(self, cluster: Cluster) -> ProductLoops | None:
         """The emitter of the cluster's matrix product, when it has one."""
-        product = find_product(self.cluster)
+        product = find_product(cluster)
         if isinstance(product, Product):
             emitter = InnerProducts if suits_dots(product, self.isa) else Gemm
-            return emitter(self.cluster, product, self.workspace, self.isa, self.shared)
+            return emitter(cluster, product, self.workspace, self.isa, self.shared)
         if product is None or not suits_vector(product, self.isa):
             return None
         form = Combination if product.left.coefficients[product.free] == 1 else InnerProducts
-        return form(self.cluster, product, self.workspace, self.isa, self.shared)
+        return form(cluster, product, self.workspace, self.isa, self.shared)
 
     @property
     def name(self) -> str:

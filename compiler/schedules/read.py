@@ -81,7 +81,16 @@ class Reader:
             self.globals,
             self.nests,
             f"%p{len(block.arguments) - 1}",
+            self._scratch(),
         )
+
+    def _scratch(self) -> View | None:
+        """The one window on the argument that is scratch, for clusters that have one."""
+        if "px.scratch" not in self.function.attributes:
+            return None
+        pointer = f"%p{ir.IntegerAttr(self.function.attributes['px.scratch']).value}"
+        (view,) = (view for view in self.memrefs.values() if view.pointer == pointer and view.sizes)
+        return view
 
     def _live_nodes(self) -> list[Node]:
         """The nodes some output needs, in program order."""

@@ -1,0 +1,195 @@
+"""Chains: a product, what happens row by row to its result, and the product of that with a third array.
+
+Attention is the usual one: `softmax(q @ k.T + mask) @ v`. Apart, the result of the first product goes through memory whole,
+several times. As one cluster it exists for a block of rows at a time, in scratch that stays in the cache. Chains
+are found by their structure after the other clusters have been formed: any elementwise ops and reductions along
+the rows may stand in the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from phalanx.compiler.clusters.model import Block, Cluster, Node, Operand, Tensor
+from phalanx.compiler.clusters.sizes import Size
+
+SCRATCH_ROWS = 768
+"""Rows of the first product's result that exist at a time, over all threads: 8 threads get 96 each."""
+
+FEWEST_ROWS = 8
+"""Products of fewer rows are read-outs of a matrix, which rather share their columns among threads."""
+
+_ELEMENTS = ("f32", "f64")
+
+
+class Chain:
+    """Three clusters that could be one: a product, reductions of its rows, a product of the rows."""
+
+    def __init__(self, scores: Tensor, middle: Cluster, weights: Tensor, last: Cluster) -> None:
+        assert scores.unit is not None
+        self.scores = scores
+        self.weights = weights
+        self.first, self.middle, self.last = scores.unit, middle, last
+
+    @property
+    def clusters(self) -> tuple[Cluster, Cluster, Cluster]:
+        return self.first, self.middle, self.last
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [node for cluster in self.clusters for node in cluster.nodes]
+
+    def refusal(self) -> str | None:
+        """Why this cannot be one cluster, in words; None when it can."""
+        first, last = self.first.nodes[0], self.last.nodes[0]
+        inner = {tensor for node in (*self.first.nodes, *self.middle.nodes) for tensor in node.outputs}
+        wanted = {ref.tensor for ref in self.last.block.results if hasattr(ref, "tensor")}
+        for tensor in inner:
+            outside = [reader for reader in tensor.readers if reader.cluster not in self.clusters]
+            if tensor.role != "row" and (outside or tensor in wanted):
+                return "the rows in the middle are used elsewhere too"
+            if tensor.role != "row" and not self._handed_on(tensor):
+                return "more than one array goes from one product to the other"
+        if any(str(tensor.element) not in _ELEMENTS for tensor in (*first.outputs, *last.outputs, self.scores, self.weights)):
+            return f"only chains of {' and '.join(_ELEMENTS)} have a schedule"
+        if len({str(tensor.element) for tensor in (*first.outputs, *last.outputs, self.scores, self.weights)}) > 1:
+            return "its products have different dtypes"
+        if any(init.tensor is not None for node in (first, last) for init in node.inits):
+            return "a product is added to what is there"
+        if any(_asks_position(node) for node in self.nodes):
+            return "an op asks for its position"
+        if any(size == 0 for node in self.nodes for size in node.domain):
+            return "it has no elements"
+        return self._refusal_of_shapes(first, last)
+
+    def _handed_on(self, tensor: Tensor) -> bool:
+        """Whether a value of whole rows stays where it is made, or is one of the two that go to the next part."""
+        later = {reader for reader in tensor.readers if reader.cluster is not tensor.unit}
+        if tensor is self.scores:
+            later = {reader for reader in later if reader.cluster is not self.middle}
+        if tensor is self.weights:
+            later.discard(self.last.nodes[0])
+        return not later
+
+    def _refusal_of_shapes(self, first: Node, last: Node) -> str | None:
+        reduced = self.middle.reduced or ()
+        if len(reduced) != 1 or self.middle.domain != self.first.domain:
+            return "the rows in the middle are not those of the product"
+        for node in self.nodes:
+            for operand in node.operands:
+                if operand.tensor is not None and operand.tensor.unit in self.clusters and loops_read(operand, node) is None:
+                    return "a value in the middle is read in another order than it is made"
+        (depth,) = last.reduced if len(last.reduced) == 1 else (-1,)
+        operand = next(operand for operand in last.operands if operand.tensor is self.weights)
+        loops = loops_read(operand, last)
+        if loops is None or loops[reduced[0]] != depth or len(last.operands) != 2:
+            return "the second product runs along other rows"
+        rows = _rows(first, reduced[0])
+        if not rows or any(isinstance(size, int) and size < FEWEST_ROWS for size in (_largest(first, rows),)):
+            return f"the first product has fewer than {FEWEST_ROWS} rows"
+        other = next(o for o in last.operands if o is not operand)
+        if other.access is None or any(other.access.steps[loops[loop]] != 0 for loop in rows):
+            return "the second product has a matrix per row"
+        return None
+
+    def merge(self) -> bool:
+        """Make it one cluster, in the place of the last; False when others would have to run in between."""
+        order, last = self.last.block.order, self.last
+        followers = {
+            reader.cluster.number
+            for node in self.middle.nodes
+            for tensor in node.outputs
+            for reader in tensor.readers
+            if reader.cluster is not None and reader.cluster not in self.clusters
+        }
+        if not order.edge(self.middle.number, last.number):
+            return False
+        if any(order.reaches(number, {last.number}) for number in followers):
+            return False
+        for number in followers:
+            if not order.edge(last.number, number):
+                return False
+        nodes = self.nodes
+        for cluster in (self.first, self.middle):
+            last.streams |= cluster.streams
+            cluster.nodes = []
+        last.nodes = nodes
+        last.kind = "chain"
+        for node in nodes:
+            node.cluster = last
+        return True
+
+
+def find_chains(block: Block) -> Iterator[Chain]:
+    """Every product of a block whose operand is made row by row from another product."""
+    for last in block.clusters:
+        if last.kind == "contraction" and last.nodes:
+            found = (_chain_to(last, operand.tensor) for operand in last.nodes[0].operands)
+            yield from [chain for chain in found if chain is not None][:1]
+
+
+def _chain_to(last: Cluster, weights: Tensor | None) -> Chain | None:
+    unit = weights.unit if weights is not None else None
+    if weights is None or unit is None or weights.role != "full" or weights.block is not last.block:
+        return None
+    if unit.kind == "reduction":
+        reads = {operand.tensor for node in unit.nodes for operand in node.operands}
+        sources = [tensor for tensor in reads if tensor is not None and _is_product(tensor, last)]
+        return Chain(sources[0], unit, weights, last) if len(sources) == 1 else None
+    if unit.kind == "contraction" and unit is not last:
+        found = {reader.cluster for reader in weights.readers if reader.cluster is not None}
+        middles = [cluster for cluster in found if cluster.kind == "reduction" and cluster.block is last.block]
+        return Chain(weights, middles[0], weights, last) if len(middles) == 1 else None
+    return None
+
+
+def _is_product(tensor: Tensor, last: Cluster) -> bool:
+    unit = tensor.unit
+    return unit is not None and unit.kind == "contraction" and unit is not last and tensor.block is last.block
+
+
+def loops_read(operand: Operand, node: Node) -> list[int] | None:
+    """For each loop that makes a tensor the loop of `node` that reads along it; None when there is no such order."""
+    tensor, access = operand.tensor, operand.access
+    if tensor is None or access is None or tensor.node is None or access.offset != tensor.access.offset:
+        return None
+    made = [tensor.node.domain[d] for d in tensor.node.parallel]
+    found: list[int] = []
+    for size, step in zip(made, tensor.access.steps, strict=True):
+        loops = [loop for loop, other in enumerate(access.steps) if other == step]
+        if step == 0 or len(loops) != 1 or node.domain[loops[0]] != size:
+            return None
+        found += loops
+    strays = [loop for loop, step in enumerate(access.steps) if step != 0 and loop not in found]
+    return None if strays else found
+
+
+def columns(cluster: Cluster) -> Size:
+    """How long the rows in the middle of a chain are."""
+    reduction = next(node for node in cluster.nodes if node.kind == "reduction")
+    return reduction.domain[reduction.reduced[0]]
+
+
+def row_length(columns: Size) -> Size:
+    """Elements from one row of scratch to the next: a power of two would keep hitting the same lines of the cache."""
+    return -(-columns // 16) * 16 + 16 if isinstance(columns, int) else columns
+
+
+def _rows(first: Node, depth: int) -> list[int]:
+    """The loops of the first product's result that its other operand, the one with the columns, does not depend on."""
+    loops = [first.parallel[depth]]
+    columns = [operand for operand in first.operands if operand.access is not None and operand.access.steps[loops[0]] != 0]
+    if len(columns) != 1 or columns[0].access is None:
+        return []
+    steps = columns[0].access.steps
+    return [number for number, loop in enumerate(first.parallel) if number != depth and steps[loop] == 0]
+
+
+def _largest(first: Node, rows: list[int]) -> Size:
+    sizes = [first.domain[first.parallel[row]] for row in rows]
+    unknown = [size for size in sizes if not isinstance(size, int)]
+    return unknown[0] if unknown else max(size for size in sizes if isinstance(size, int))
+
+
+def _asks_position(node: Node) -> bool:
+    return node.body is not None and any(view.operation.name == "linalg.index" for view in node.body.operations)

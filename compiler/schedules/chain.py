@@ -1,0 +1,216 @@
+"""Chains: two matrix products with row operations in between, a block of rows at a time.
+
+For every block of rows: the rows of the first product go to scratch that stays in the second-level cache; what happens
+to them (scale, mask, softmax) happens there; they are multiplied with the right operand of the second product. Each of
+the three is an ordinary cluster on a slice of the arrays, with the schedule such a cluster has anywhere. Blocks of
+all batches are numbered in one line, which is cut for threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from phalanx.compiler.schedules.cluster import Cluster, Node, Value, View
+from phalanx.compiler.schedules.domain import linear_access
+from phalanx.compiler.schedules.parallel import PICOSECONDS_PER_MULTIPLY_ADD, PICOSECONDS_PER_OP, Cut
+from phalanx.compiler.schedules.product import static
+from phalanx.compiler.schedules.slicing import Dims, Place, Slicer
+from phalanx.compiler.schedules.text import Index, Writer
+from phalanx.compiler.schedules.workspace import Workspace, element_bytes
+from phalanx.compiler.targets.isa import Isa
+
+LEAST_ROWS = 96
+"""Rows of a block even where rows are long: the right operands are packed once per block."""
+
+
+class Emitter(Protocol):
+    """What writes the loops of a part."""
+
+    def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None: ...
+
+
+@dataclass
+class Structure:
+    """The nodes of a chain by part, and the names of their dims: `kept` ones, `depth`, or None."""
+
+    first: Node
+    middle: list[Node]
+    last: list[Node]
+    scores: Value
+    weights: Value
+    dims: dict[Node, Dims]
+    sizes: dict[str, Index]
+    rows: str
+    outer: list[str]
+
+
+def read_structure(cluster: Cluster) -> Structure:
+    """What is what in a chain cluster."""
+    first, second = (node for node in cluster.nodes if node.kind == "contraction")
+    last = [second]
+    for node in cluster.nodes:
+        if any(isinstance(o.source, Value) and o.source.node in last for o in node.operands) and node not in last:
+            last.append(node)
+    middle = [node for node in cluster.nodes if node is not first and node not in last]
+    root = next(node for node in middle if node.is_reduction)
+    names: Dims = tuple("depth" if gone else f"kept{dim}" for dim, gone in enumerate(root.reduced))
+    kept = tuple(name for name in names if name != "depth")
+    dims = {node: names if len(node.sizes) == len(names) else kept for node in middle}
+    (scores,) = first.values
+    (weights,) = (o.source for o in second.operands if isinstance(o.source, Value))
+    (operand,) = (o for o in second.operands if isinstance(o.source, Value))
+    dims[first] = _named(len(first.sizes), dict(zip(scores.dims, names, strict=True)))
+    dims[second] = _named(len(second.sizes), dict(zip((expr.dim for expr in operand.map), names, strict=True)))
+    behind = tuple(dims[second][dim] for dim in second.values[0].dims if dim is not None)
+    dims.update(dict.fromkeys(last[1:], behind))
+    sizes = {name: size for name, size in zip(names, root.sizes, strict=True) if name is not None}
+    rows = _rows(cluster.writer, first, dims[first], sizes)
+    outer = [name for name in names if name is not None and name not in ("depth", rows)]
+    return Structure(first, middle, last, scores, weights, dims, sizes, rows, outer)
+
+
+def _named(rank: int, names: dict[int | None, str | None]) -> Dims:
+    return tuple(names.get(dim) for dim in range(rank))
+
+
+def _rows(writer: Writer, first: Node, names: Dims, sizes: dict[str, Index]) -> str:
+    """The longest dim of the result along which the matrix that has the columns does not change."""
+    accesses = [
+        linear_access(writer, operand.source, operand.map, range(len(names)), len(names))
+        for operand in first.operands
+        if isinstance(operand.source, View)
+    ]
+    (columns,) = (access for access in accesses if access.coefficients[names.index("depth")] != 0)
+    free = [name for dim, name in enumerate(names) if name not in (None, "depth") and columns.coefficients[dim] == 0]
+    order = [name for name in sizes if name in free]
+    return max(order, key=lambda name: (static(sizes[name]), order.index(name)))
+
+
+class Chain:
+    """The emitter of one chain."""
+
+    def __init__(self, cluster: Cluster, workspace: Workspace, isa: Isa, emitter: Callable[[Cluster], Emitter]) -> None:
+        """`emitter` chooses how a part is written, in the same workspace."""
+        assert cluster.scratch is not None
+        self.cluster = cluster
+        self.workspace = workspace
+        self.isa = isa
+        self.emitter = emitter
+        self.writer: Writer = cluster.writer
+        self.structure = read_structure(cluster)
+        self.scratch = cluster.scratch
+        self.block_rows = self._block_rows()
+        self.blocks = self.writer.ceildiv(self.structure.sizes[self.structure.rows], self.block_rows)
+
+    def _block_rows(self) -> int:
+        """As many rows as stay in half of the second-level cache, split evenly."""
+        count, element = self.scratch.sizes[0], self.scratch.element
+        assert isinstance(count, int)
+        grain, _ = self.isa.gemm_tile(element)
+        most = max(count // self.isa.cores, grain)
+        stride = self.scratch.strides[0]
+        if isinstance(stride, int):
+            most = min(most, max(LEAST_ROWS, self.isa.l2_bytes // 2 // (stride * element_bytes(element))))
+        most = most // grain * grain
+        rows = self.structure.sizes[self.structure.rows]
+        if isinstance(rows, str):
+            return most
+        even = -(-rows // -(-rows // most))
+        return min(most, -(-even // grain) * grain)
+
+    def size(self, loop: int) -> Index:
+        """How many blocks there are, over all batches."""
+        total = self.blocks
+        for name in self.structure.outer:
+            total = self.writer.mul(total, self.structure.sizes[name])
+        return total
+
+    def work(self) -> Index:
+        """Estimated picoseconds for one thread."""
+        products: Index = 0
+        for node in (self.structure.first, self.structure.last[0]):
+            one: Index = PICOSECONDS_PER_MULTIPLY_ADD
+            for size in node.sizes:
+                one = self.writer.mul(one, size)
+            products = self.writer.add(products, one)
+        rows: Index = PICOSECONDS_PER_OP * sum(node.body.cost for node in self.structure.middle)
+        for size in self.structure.sizes.values():
+            rows = self.writer.mul(rows, size)
+        return self.writer.add(products, rows)
+
+    def cut(self, cores: int) -> Cut | None:
+        """The line of blocks, in one part per core."""
+        size = self.size(0)
+        return Cut(0, cores) if isinstance(size, str) or size > 1 else None
+
+    def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
+        """Writes the loop over blocks, or over a part of them with rows of scratch of its own."""
+        low, high = bounds[0] if bounds else (0, self.size(0))
+        part: Index = "%part" if bounds else 0
+        self.writer.loop(low, high, 1, lambda number, _: self._block(number, part))
+
+    def _block(self, number: str, part: Index) -> None:
+        writer, structure = self.writer, self.structure
+        places: dict[str, Place] = {}
+        rest: Index = number
+        rest, block = self._split(rest, self.blocks)
+        for name in reversed(structure.outer):
+            rest, position = self._split(rest, structure.sizes[name])
+            places[name] = Place(position)
+        start = writer.mul(block, self.block_rows)
+        rows = structure.sizes[structure.rows]
+        length: Index = self.block_rows
+        if isinstance(rows, str) or rows % self.block_rows:
+            length = writer.min(length, writer.sub(rows, start))
+        places[structure.rows] = Place(start, length)
+        self._parts(Slicer(self.cluster, structure.dims, places), places, part)
+
+    def _split(self, number: Index, size: Index) -> tuple[Index, Index]:
+        """Quotient and remainder."""
+        if size == 1:
+            return number, 0
+        if isinstance(number, int):
+            number = self.writer.index(number)
+        names = [name for name in (number, size) if isinstance(name, str)]
+        quotient = self.writer.pure(f"arith.divui {number}, {self.writer.index(size)} : index", names, "x")
+        return quotient, self.writer.sub(number, self.writer.mul(quotient, size))
+
+    def _parts(self, slicer: Slicer, places: dict[str, Place], part: Index) -> None:
+        structure, writer = self.structure, self.writer
+        offset = writer.mul(part, writer.mul(self.block_rows, self.scratch.strides[0]))
+        memory = self._held(structure.scores, structure.dims[structure.first], places, offset)
+        held = {structure.scores.key: memory}
+        self.emitter(slicer.part([structure.first], {}, [(structure.scores, memory)])).emit()
+        kept = [(structure.weights, memory)]
+        for value in self._row_values():
+            row = self.workspace.allocate(writer, value.element, self.block_rows)
+            view = View(row.pointer, row.element, row.sizes, (1,), row.offset)
+            kept.append((value, view))
+        self.emitter(slicer.part(structure.middle, held, kept)).emit()
+        held = {value.key: view for value, view in kept}
+        self.emitter(slicer.part(structure.last, held)).emit()
+
+    def _row_values(self) -> list[Value]:
+        """Values per row of the middle that the ops behind the second product read."""
+        found: dict[tuple[Node, int], Value] = {}
+        for node in self.structure.last:
+            for operand in [*node.operands, *node.inits]:
+                source = operand.source
+                if isinstance(source, Value) and source.node in self.structure.middle:
+                    found[source.key] = source
+        found.pop(self.structure.weights.key)
+        return list(found.values())
+
+    def _held(self, value: Value, names: Dims, places: dict[str, Place], offset: Index) -> View:
+        """This part's scratch as the memory of a value over rows and columns."""
+        steps = {self.structure.rows: self.scratch.strides[0], "depth": 1}
+        order = [names[dim] for dim in value.dims if dim is not None]
+        inner = [name for name in order if name in steps]
+        length = places[self.structure.rows].length
+        assert length is not None
+        extents = {self.structure.rows: length, "depth": self.structure.sizes["depth"]}
+        sizes = tuple(extents[name] for name in inner if name is not None)
+        strides = tuple(steps[name] for name in inner if name is not None)
+        return View(self.scratch.pointer, self.scratch.element, sizes, strides, offset)
