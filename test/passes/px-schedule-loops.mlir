@@ -35,12 +35,12 @@ func.func private @chain(%x: memref<f32>, %y: memref<f32> {llvm.noalias}, %ws: m
 
 // -----
 
-// A column sum walks memory forwards: rows outside, lanes inside, four rows a walk, accumulators in the workspace.
+// A column sum walks memory forwards: rows outside, lanes inside, eight rows a walk, accumulators in the workspace.
 // CHECK-LABEL: func.func private @columns
 // CHECK-SAME: px.workspace = 512 : i64
 // CHECK: scf.for %{{.*}} to %c96 step %c8
 // CHECK: scf.for %[[J:.*]] = %{{.*}} to %c128
-// CHECK-COUNT-4: arith.addf
+// CHECK-COUNT-8: arith.addf
 // CHECK-NOT: arith.addf %{{.*}} : i
 // CHECK: memref.store
 func.func private @columns(%x: memref<f32>, %y: memref<f32> {llvm.noalias}, %ws: memref<i8>)
