@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -34,13 +35,17 @@ CASES = {
         "with px.options(compiler='evaluator', backend='numpy'): px.jit(lambda x: px.exp(x) + 1)(px.asarray([1.0]))"),
 }
 
+# Without compiled bytecode at hand, importing would measure Python's compiler.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
 #: not needed to use Phalanx, so not loaded by importing it
 FOREIGN = ("mlir", "rich", "typer", "torch", "array_api_compat", "importlib.metadata", "scipy")
 
 
 def seconds(code: str) -> float:
     """How long `code` takes in a fresh interpreter, without the start of the interpreter."""
-    done = subprocess.run([sys.executable, "-c", _CHILD.format(code)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", _CHILD.format(code)], capture_output=True, text=True, check=True,
+                          env=_ENVIRONMENT)
     return float(done.stdout)
 
 

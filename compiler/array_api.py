@@ -17,6 +17,7 @@ from phalanx.runtime.backends import get_backend
 from phalanx.runtime.device import Device
 
 VERSIONS = ("2022.12", "2023.12", "2024.12", "2025.12")
+VERSION = VERSIONS[-1]
 
 e = math.e
 inf = math.inf

@@ -11,11 +11,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from phalanx.dialects.errors import ArgumentError
+from phalanx.dialects.records import record
 from phalanx.runtime import epoch
 
 Value = str | int | bool
@@ -24,7 +24,7 @@ FASTMATH_FLAGS = ("reassoc", "nnan", "ninf", "nsz", "arcp", "contract", "afn")
 """What `fastmath` may list, by LLVM's names; docs/configuration.md says what each allows."""
 
 
-@dataclass(frozen=True)
+@record
 class Knob:
     """One setting; `PHALANX_<NAME>` is its environment variable."""
 
@@ -83,7 +83,7 @@ _DECLARED = (
 KNOBS: Mapping[str, Knob] = {knob.name: knob for knob in _DECLARED}
 
 
-@dataclass(frozen=True)
+@record
 class Setting:
     """A knob with its value in force and where that came from: default, env, set, with or call."""
 

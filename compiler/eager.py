@@ -15,6 +15,7 @@ from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import DeviceError
 from phalanx.dialects.opdef import Op, infer
 from phalanx.runtime.backends import Backend, get_backend
+from phalanx.runtime.backends.cpu import EagerRunner, install_eager
 
 # Inference takes as long as a small op itself; what it found for these operands it finds again.
 _inferred: Recent[tuple[Aval, ...]] = Recent(8192)
@@ -64,3 +65,12 @@ def number(value: Any, dtype: DType, backend: Backend) -> Tensor:
         return known
     with np.errstate(over="ignore"):
         return _numbers.put(key, Tensor.from_numpy(np.asarray(value).astype(dtype.numpy), backend))
+
+
+def _native() -> EagerRunner:
+    from phalanx.compiler import eager_cpu  # at the first op
+
+    return eager_cpu.run
+
+
+install_eager(_native)

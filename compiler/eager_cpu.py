@@ -32,7 +32,6 @@ from phalanx.dialects.errors import DeviceError, PhalanxError
 from phalanx.dialects.kinds import Creation, Movement
 from phalanx.dialects.opdef import Op, infer
 from phalanx.runtime.allocator import HOST
-from phalanx.runtime.backends.cpu import install_eager
 from phalanx.runtime.backends.namespace import NumPyNamespace
 from phalanx.runtime.buffer import Buffer
 from phalanx.runtime.device import CPU
@@ -248,6 +247,3 @@ def _compiled(op: type[Op], avals: Sequence[Aval], attributes: dict[str, Any], o
         phases = ", ".join(f"{phase} {time * 1e3:.1f} ms" for phase, time in seconds.items())
         print(f"phalanx: eager {op.name}({', '.join(map(str, avals))}): {phases}", file=sys.stderr)
     return Program(code, signature)
-
-
-install_eager(run)

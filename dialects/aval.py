@@ -53,9 +53,6 @@ class Aval:
     __repr__ = __str__
 
 
-_SPEC = re.compile(r"\s*(\w+)\s*(?:\[(.*)\])?\s*")
-
-
 def _split_sizes(text: str) -> list[str]:
     """Split at commas outside parentheses."""
     parts, depth, start = [], 0, 0
@@ -72,7 +69,7 @@ def parse_spec(text: str) -> Aval:
 
     Raises ShapeError or DTypeError when the text is not one.
     """
-    match = _SPEC.fullmatch(text)
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", text)
     if not match:
         raise ShapeError(f"spec: cannot read {text!r}", hint='write it like px.spec("f32[8,64]")')
     dtype = dtypes.dtype_of(match.group(1))

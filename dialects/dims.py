@@ -295,7 +295,7 @@ def product(sizes: tuple[Size, ...]) -> Size:
     return total
 
 
-_TOKEN = re.compile(r"\s*(?:(\d+)|([A-Za-z_]\w*)|(//|[-+*%(),]))")
+_TOKEN = r"\s*(?:(\d+)|([A-Za-z_]\w*)|(//|[-+*%(),]))"
 
 
 class _Parser:
@@ -306,7 +306,7 @@ class _Parser:
         self.tokens: list[str] = []
         position = 0
         while position < len(text.rstrip()):
-            match = _TOKEN.match(text, position)
+            match = re.compile(_TOKEN).match(text, position)
             if not match:
                 raise ShapeError(f"dim: cannot read the size {text!r}")
             self.tokens.append(match.group(0).strip())
@@ -370,7 +370,7 @@ def parse(text: str) -> Size:
     return value
 
 
-_RELATION = re.compile(r"(==|!=|<=|>=|<|>)")
+_RELATION = r"(==|!=|<=|>=|<|>)"
 
 
 def parse_fact(text: str) -> Fact:
@@ -381,7 +381,7 @@ def parse_fact(text: str) -> Fact:
 
     Raises ShapeError when the text is not one comparison of sizes.
     """
-    parts = _RELATION.split(text)
+    parts = re.split(_RELATION, text)
     if len(parts) != 3:
         raise ShapeError(f"dim: {text!r} is not a comparison of two sizes", hint=f"one of {' '.join(RELATIONS)}: n % 8 == 0")
     return Fact(parse(parts[0]), parts[1], parse(parts[2]))

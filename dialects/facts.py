@@ -5,21 +5,21 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from phalanx.dialects.errors import TraceError
+from phalanx.dialects.records import record
 
 RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq, "!=": operator.ne, "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt,
 }
 
 # `((n) % 8)` is what sizes print, since it may stand in a product and any sum in it; here it reads better without.
-_WHOLE = re.compile(r"\(((?:[^()]|\([^()]*\))*)\)")
-_LONE = re.compile(r"\((\w+)\)(?= (?://|%))|(?<=[/%] )\((\w+)\)")
+_WHOLE = r"\(((?:[^()]|\([^()]*\))*)\)"
+_LONE = r"\((\w+)\)(?= (?://|%))|(?<=[/%] )\((\w+)\)"
 
 
-@dataclass(frozen=True)
+@record
 class Fact:
     """A comparison of sizes that their expressions alone do not decide.
 
@@ -63,11 +63,11 @@ class Fact:
 
 def _readable(size: Any) -> str:
     text = str(size)
-    whole = _WHOLE.fullmatch(text)
-    return _LONE.sub(lambda found: found[1] or found[2], whole[1] if whole else text)
+    whole = re.fullmatch(_WHOLE, text)
+    return re.sub(_LONE, lambda found: found[1] or found[2], whole[1] if whole else text)
 
 
-@dataclass(frozen=True)
+@record
 class Assumption:
     """A fact that the user stated, what to say when it is not so, and the user's line."""
 

@@ -7,19 +7,18 @@ kinds (`kinds.py`). The facets and who reads them are listed in docs/adding-an-o
 
 from __future__ import annotations
 
-import difflib
 import enum
 import functools
 import inspect
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, TypeVar, overload
 
 from phalanx.dialects import dtypes
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import ArgumentError, DTypeError, OpDefinitionError
+from phalanx.dialects.records import record
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -92,7 +91,7 @@ Ints = tuple[int, ...]
 Sizes = tuple[Any, ...]  # ints and Dims
 
 
-@dataclass(frozen=True)
+@record
 class Field:
     """One operand or attribute of an op."""
 
@@ -103,7 +102,7 @@ class Field:
     default: Any = inspect.Parameter.empty
 
 
-@dataclass(frozen=True)
+@record
 class NotDifferentiable:
     """The `vjp` of an op that has none, and why."""
 
@@ -245,6 +244,8 @@ def _bind(cls: type[Op], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
     known = [f.name for f in (*cls.operands, *cls.attributes)]
     for key in values:
         if key not in known:
+            import difflib  # for errors only
+
             near = difflib.get_close_matches(key, known, 1)
             raise ArgumentError(f"{cls.name}: no argument {key!r}", hint=f"did you mean {near[0]!r}?" if near else None)
     operands: list[Any] = []
@@ -315,6 +316,8 @@ def lookup(name: str) -> Any:
     try:
         return REGISTRY[name]
     except KeyError:
+        import difflib  # for errors only
+
         near = difflib.get_close_matches(name, REGISTRY, 3)
         raise ArgumentError(f"px: no op {name!r}", hint=f"nearest: {', '.join(near)}" if near else None) from None
 
@@ -337,7 +340,7 @@ def infer(cls: type[Op], avals: Sequence[Aval], attrs: dict[str, Any]) -> tuple[
     return (inferred,) if isinstance(inferred, Aval) else tuple(inferred)
 
 
-@dataclass(frozen=True)
+@record
 class Composite:
     """A public function made of other ops: gradient, lowering and batching come with its parts."""
 
@@ -346,7 +349,7 @@ class Composite:
     symbol: str | None = None
     method: str | None = None
     family: str = "composite"
-    samples: Callable[..., Any] | None = field(default=None)
+    samples: Callable[..., Any] | None = None
 
 
 @overload

@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from phalanx.dialects.dims import Size
 from phalanx.dialects.errors import ShapeError
 from phalanx.dialects.facts import Assumption, Fact
+from phalanx.dialects.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Requirement:
     """A fact that an op relies on, and what to say when it is not so."""
 

@@ -158,7 +158,7 @@ def _imports(body: str) -> str:
 
 def _homes() -> dict[str, str]:
     """Classes that modules of public functions use, and where each is defined."""
-    modules = {inspect.getmodule(value) for value in [*vars(px).values(), Tensor] if callable(value)}
+    modules = {inspect.getmodule(value) for value in [*(getattr(px, name) for name in dir(px)), Tensor] if callable(value)}
     scopes = [vars(module) for module in modules if module is not None]
     return {name: value.__module__ for scope in scopes for name, value in scope.items()
             if isinstance(value, type) and value.__module__.startswith("phalanx.")}
@@ -187,7 +187,7 @@ def _composite_result(composite: Composite) -> str:
 
 def _plain_functions() -> list[str]:
     known = {*REGISTRY, *COMPOSITES, *_GIVEN}
-    return sorted(name for name, value in vars(px).items()
+    return sorted(name for name, value in ((name, getattr(px, name)) for name in dir(px))
                   if not name.startswith("_") and name not in known and inspect.isfunction(value) and name != "dtype")
 
 

@@ -10,9 +10,9 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 MODULES = (
-    "dialects/dims.py", "dialects/dtypes.py", "dialects/errors.py", "dialects/facts.py", "runtime/arrays.py",
-    "runtime/cpuid.py", "runtime/dlpack.py", "runtime/library_file.py", "runtime/loader.py", "runtime/manifest.py",
-    "runtime/package.py", "runtime/sharing.py", "runtime/signature.py",
+    "dialects/dims.py", "dialects/dtypes.py", "dialects/errors.py", "dialects/facts.py", "dialects/records.py",
+    "runtime/arrays.py", "runtime/cpuid.py", "runtime/dlpack.py", "runtime/library_file.py", "runtime/loader.py",
+    "runtime/manifest.py", "runtime/package.py", "runtime/sharing.py", "runtime/signature.py",
 )
 HERE = Path(__file__).resolve().parent
 #: a source distribution carries the modules; in the repository they stand one folder up

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from phalanx.dialects.errors import DeviceError
+from phalanx.dialects.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Device:
     """One place where tensors live.
 
@@ -25,8 +25,6 @@ class Device:
 
 CPU = Device("cpu", 0)
 
-_SPELLING = re.compile(r"([a-z_]+)(?::(\d+))?")
-
 
 def parse_device(value: Device | str) -> Device:
     """The Device named by `"cpu"` or `"cuda:1"`; a Device passes through.
@@ -35,13 +33,13 @@ def parse_device(value: Device | str) -> Device:
     """
     if isinstance(value, Device):
         return value
-    match = _SPELLING.fullmatch(value) if isinstance(value, str) else None
+    match = re.fullmatch(r"([a-z_]+)(?::(\d+))?", value) if isinstance(value, str) else None
     if match is None:
         raise DeviceError(f"device: cannot read {value!r}", hint='write "cpu" or "cpu:0"')
     return Device(match.group(1), int(match.group(2) or 0))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MemoryStatistics:
     """A snapshot of one device's memory, in bytes; `allocations` counts every request since the start."""
 

@@ -11,6 +11,7 @@ from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import ArgumentError, DTypeError, PhalanxError, ShapeError
 from phalanx.dialects.facts import Assumption
+from phalanx.dialects.records import record
 
 
 class Typed(Protocol):
@@ -23,7 +24,7 @@ class Typed(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
 
-@dataclass(frozen=True)
+@record
 class Argument:
     """Name, dtype and shape of one input or output; sizes may be named.
 
@@ -74,7 +75,7 @@ class ShapeTemplate:
         )
 
 
-@dataclass(frozen=True)
+@record
 class Equation:
     """`size` must equal what axis `axis` of input `index` has."""
 

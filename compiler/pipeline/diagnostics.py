@@ -21,13 +21,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from phalanx.compiler import config
 from phalanx.dialects.errors import CompileError, PhalanxError, install_formatter
+from phalanx.dialects.records import record
 
 
 def _own_folders(package: Path) -> Iterator[Path]:
@@ -41,7 +41,7 @@ NOTE_LINES = 16
 NOTE_WIDTH = 400
 
 
-@dataclass(frozen=True)
+@record
 class UserLine:
     """A place in source: what a location says once names, calls and fusions are peeled off."""
 
@@ -77,12 +77,9 @@ def location_text(location: Any) -> str | None:
     return str(line) if line else None
 
 
-_PLACE = re.compile(r"(?s)(.*):(\d+):(\d+)(?:-(\d+))?")
-
-
 def excerpt(place: str) -> str:
     """The arrow, the source line and a caret; only the arrow when the source is not at hand."""
-    match = _PLACE.fullmatch(place)
+    match = re.fullmatch(r"(?s)(.*):(\d+):(\d+)(?:-(\d+))?", place)
     if not match:
         return f"  --> {place}"
     file, line, column = match.group(1), int(match.group(2)), int(match.group(3))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from phalanx.dialects.dims import product
@@ -12,9 +11,10 @@ from phalanx.dialects.kinds import emit
 from phalanx.dialects.opdef import Axes, lookup
 from phalanx.dialects.px.shape import filled, zeros_like
 from phalanx.dialects.px.slicing import size_tensor
+from phalanx.dialects.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Site:
     """The positions of one scatter."""
 

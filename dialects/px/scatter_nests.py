@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.px.host_indexing import unindexed
 from phalanx.dialects.px.shape import is_size
+from phalanx.dialects.records import record
 
 PARTS = 8
 """Parts of a scatter with bins of their own: fixed, so that sums do not depend on the number of threads."""
@@ -41,7 +41,7 @@ def clamp(s: Any, index: Any, last: Any, dtype: DType) -> Any:
     return s.arith("maxsi", s.arith("minsi", index, last), s.index_constant(0))
 
 
-@dataclass(frozen=True)
+@record
 class Scatter:
     """One scatter to be lowered, and what is known of its shapes."""
 

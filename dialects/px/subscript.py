@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,15 @@ from phalanx.dialects.opdef import composite, lookup
 from phalanx.dialects.px.index import gather
 from phalanx.dialects.px.shape import as_tensor, broadcast, is_size, reshape, reverse, transpose
 from phalanx.dialects.px.slicing import dynamic_slice, dynamic_update_slice, iota_along, size_tensor, slice_
+from phalanx.dialects.records import record
 
 
-@dataclass(frozen=True)
+@record
 class _NewAxis:
     """`None`: an axis of size 1."""
 
 
-@dataclass(frozen=True)
+@record
 class _Range:
     """A slice of one axis: `count` elements from `start`; `step` may be negative."""
 
@@ -46,7 +46,7 @@ class _Range:
         return self.start if self.step > 0 else self.start + (self.count - 1) * self.step
 
 
-@dataclass(frozen=True)
+@record
 class _Position:
     """A Python integer: the axis goes away."""
 
@@ -54,7 +54,7 @@ class _Position:
     at: Size
 
 
-@dataclass(frozen=True)
+@record
 class _Indices:
     """An integer tensor on one axis, already counted from the front."""
 
@@ -106,7 +106,7 @@ def _split_masks(key: Any) -> list[Any]:
     return items
 
 
-@dataclass(frozen=True)
+@record
 class _Masked:
     """One axis of a mask: the positions it selects, and the size the axis must have."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from phalanx.runtime.backends import array_api, cpu, null
+import functools
+import importlib
+
+from phalanx.runtime.backends import cpu, null
 from phalanx.runtime.backends.base import (
     REGISTRY,
     Availability,
@@ -17,9 +20,21 @@ from phalanx.runtime.backends.base import (
 
 REGISTRY.register("cpu", "aligned host buffers, each op a cached one-op compile", cpu.CpuBackend)
 REGISTRY.register("null", "counts operations and bytes, runs nothing", null.NullBackend)
-for _library in array_api.LIBRARIES:
-    REGISTRY.register(_library.name, _library.summary, _library.open)
-REGISTRY.register_prefix("array_api", array_api.open_module)
+
+
+def _over_a_library(name: str) -> Backend:
+    backend: Backend = importlib.import_module("phalanx.runtime.backends.array_api").open_module(name)  # when it is asked for
+    return backend
+
+
+for _name, _summary in {
+    "numpy": "NumPy arrays, each op its definition: the oracle",
+    "torch": "torch CPU tensors, each op its definition",
+    "cupy": "CuPy arrays on CUDA device 0",
+    "array_api_strict": "the standard and nothing else",
+}.items():
+    REGISTRY.register(_name, _summary, functools.partial(_over_a_library, _name))
+REGISTRY.register_prefix("array_api", _over_a_library)
 
 backend_names = REGISTRY.names
 backend_availability = REGISTRY.availability

@@ -131,7 +131,6 @@ class Library:
     name: str
     module: str
     install: str
-    summary: str
     namespace: Callable[[ModuleType], Namespace] = Namespace
     device: Device = CPU
 
@@ -143,10 +142,10 @@ class Library:
 
 
 LIBRARIES = (
-    Library("numpy", "numpy", "numpy", "NumPy arrays, each op its definition: the oracle"),
-    Library("torch", "torch", "torch", "torch CPU tensors, each op its definition", TorchNamespace),
-    Library("cupy", "cupy", "cupy-cuda12x", "CuPy arrays on CUDA device 0", CupyNamespace, Device("cuda", 0)),
-    Library("array_api_strict", "array_api_strict", "array-api-strict", "the standard and nothing else"),
+    Library("numpy", "numpy", "numpy"),
+    Library("torch", "torch", "torch", TorchNamespace),
+    Library("cupy", "cupy", "cupy-cuda12x", CupyNamespace, Device("cuda", 0)),
+    Library("array_api_strict", "array_api_strict", "array-api-strict"),
 )
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import ArgumentError, DeviceError, DTypeError
+from phalanx.dialects.records import record
 from phalanx.runtime.device import Device
 
 Storage = Any  # whatever a backend keeps a tensor in
@@ -46,7 +45,7 @@ class Operation(Protocol):
         """`eval(xp, *arrays, **attributes)` in terms of an array namespace."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Statistics:
     """What a backend did so far; bytes are 0 where its library does not tell."""
 
@@ -151,7 +150,7 @@ class Unavailable(Exception):
     """Raised by a factory whose library is not installed; the text says why and what would help."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Availability:
     """One registered backend; `reason` says why it is absent and is empty when it is there."""
 
@@ -216,6 +215,8 @@ class Registry:
         if colon and rest and prefix in self._patterns:
             pattern = self._patterns[prefix]
             return lambda: pattern(rest)
+        import difflib  # for errors only
+
         near = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.4)
         known = ", ".join([*self.names(), *(f"{p}:<module>" for p in self._patterns)])
         hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""

@@ -15,12 +15,20 @@ from phalanx.runtime.device import CPU, Device
 EagerRunner = Callable[[Operation, Sequence[Buffer], Mapping[str, Any], Sequence[Typed] | None], Sequence[Buffer]]
 
 _runner: EagerRunner | None = None
+_load: Callable[[], EagerRunner] | None = None
 
 
-def install_eager(runner: EagerRunner) -> None:
-    """Say how one operation runs on buffers; the compiler layer calls this when it is loaded."""
+def install_eager(load: Callable[[], EagerRunner]) -> None:
+    """Say who knows how one operation runs on buffers, asked at the first one; the compiler layer calls this."""
+    global _runner, _load
+    _runner, _load = None, load
+
+
+def _loaded_runner() -> EagerRunner | None:
     global _runner
-    _runner = runner
+    if _load is not None:
+        _runner = _load()
+    return _runner
 
 
 class CpuBackend(Backend):
@@ -74,13 +82,14 @@ class CpuBackend(Backend):
         attributes: Mapping[str, Any],
         results: Sequence[Typed] | None = None,
     ) -> tuple[Buffer, ...]:
-        if _runner is None:
+        runner = _runner or _loaded_runner()
+        if runner is None:
             raise DeviceError(
                 f"{operation.name}: the cpu backend has no compiler to run single operations with",
                 hint="import phalanx, or use the numpy backend",
             )
         self._operations += 1
-        return tuple(_runner(operation, operands, attributes, results))
+        return tuple(runner(operation, operands, attributes, results))
 
     def statistics(self) -> Statistics:
         memory = HOST.statistics()

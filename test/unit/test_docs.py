@@ -36,7 +36,8 @@ def documented() -> Iterator[tuple[str, Any]]:
     yield from REGISTRY.items()
     yield from ((name, c.function) for name, c in COMPOSITES.items())
     yield from ((f"random.{name}", getattr(px.random, name)) for name in px.random.__all__)
-    for name, value in vars(px).items():
+    for name in dir(px):
+        value = getattr(px, name)
         known = name in REGISTRY or name in COMPOSITES or name.startswith("_")
         if not known and (inspect.isfunction(value) or inspect.isclass(value)):
             yield name, value
@@ -195,7 +196,7 @@ def test_files_named_in_documents_exist(document):
 
 def test_the_stub_has_every_public_name():
     stub = (ROOT / "phalanx" / "__init__.pyi").read_text(encoding="utf-8")
-    names = {n for n in vars(px) if not n.startswith(("_", "@")) and n != "annotations"}
+    names = {n for n in dir(px) if not n.startswith(("_", "@")) and n != "annotations"}
     missing = [n for n in names if not re.search(rf"(?:def|class|as|^) ?{n}\b", stub, re.MULTILINE)]
     assert not missing
 

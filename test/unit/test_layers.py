@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = {
     "dialects": ("phalanx.dialects",),
     "runtime": ("phalanx.runtime", "phalanx.dialects.dtypes", "phalanx.dialects.dims", "phalanx.dialects.errors",
+                "phalanx.dialects.records",
                 "phalanx.dialects.facts"),
     "compiler": ("phalanx.compiler", "phalanx.dialects", "phalanx.runtime"),
 }
