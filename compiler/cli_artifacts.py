@@ -69,6 +69,8 @@ def _print(found: Manifest) -> None:
             print(f"      {entry.doc.splitlines()[0]}")
         if entry.constraints:
             print(f"      needs {' and '.join(entry.constraints)}")
+        for assumption in entry.assumptions:
+            print(f"      assumes {assumption.fact}" + (f": {assumption.message}" if assumption.message else ""))
 
 
 def run(

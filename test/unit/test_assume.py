@@ -195,6 +195,16 @@ def test_every_fact_has_a_status_and_a_text(tmp_path: Path) -> None:
 
 
 @linux
+def test_inspect_lists_facts(tmp_path: Path, capsys: Any) -> None:
+    from phalanx.compiler import cli
+
+    made = px.export(evens, tmp_path / "evens.so", "f32[n]", "f32[m]", target="host")
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["inspect", str(made.files["so"])])
+    assert "assumes n % 2 == 0: rows come in pairs" in capsys.readouterr().out
+
+
+@linux
 def test_an_overflow_in_a_fact_is_an_overflow(tmp_path: Path) -> None:
     def squares(x: Any) -> Any:
         n = x.shape[0]
