@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from guard import guarded, survives
 from schedules_runner import ELEMENTS, Array, Kernel, cluster_text
 from test_schedules_gemm import MATMUL, bias_relu, contraction, sizes_of, tolerance
