@@ -38,6 +38,7 @@ from phalanx.compiler import bench as bench
 from phalanx.compiler.aot.public import Exported
 from phalanx.compiler.config import Settings
 from phalanx.compiler.execution import Compiled
+from phalanx.compiler.profiling import Profile
 from phalanx.compiler.trace.traced import Traced
 from phalanx.dialects.aval import Aval
 {imports}

@@ -81,6 +81,7 @@ _LATER: dict[str, tuple[str, str]] = {
     "export": ("phalanx.compiler.aot.public", "export"),
     "load": ("phalanx.runtime.loader", "load"),
     "no_compile": ("phalanx.compiler.cache", "no_compile"),
+    "profile": ("phalanx.compiler.profiling", "profile"),
     "print": ("phalanx.compiler.effects", "print_"),
     **{name: ("phalanx.compiler.effects", name) for name in ("hooks", "io_call")},
     **{name: ("phalanx.compiler.flow", name) for name in ("cond", "fori_loop", "scan", "while_loop")},

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 #: documents whose python blocks run, top to bottom, in one namespace
 EXECUTABLE = ("README.md", "docs/tour.md", "docs/debugging.md", "docs/errors.md", "docs/coming-from-nx.md",
-              "docs/inspecting.md", "docs/benchmarking.md")
+              "docs/inspecting.md", "docs/benchmarking.md", "docs/performance.md")
 #: the same, in a process of their own, since they add operations and backends
 EXECUTABLE_ALONE = ("docs/adding-an-op.md", "docs/adding-a-backend.md")
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
