@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from phalanx.compiler.clusters.chain import find_chains
+from phalanx.compiler.clusters.merge import merge
 from phalanx.compiler.clusters.model import Block, Cluster, Node, Operand, Tensor
 from phalanx.compiler.clusters.order import Order
 
@@ -102,10 +103,26 @@ class Former:
                 reasons.append("an operand needs a result of that loop through another one")
                 continue
             self._add(node, cluster, role, others)
+            self._merge_producers(node)
             return True
         if reasons:
             self.remarks.append(Remark(f"not fused: {reasons[0]}", str(node.location), missed=True))
         return False
+
+    def _merge_producers(self, node: Node) -> None:
+        """One cluster for all that a node reads, where their loops are the same."""
+        cluster = node.cluster
+        assert cluster is not None
+        producers = {o.tensor.unit for o in node.operands if o.tensor is not None and o.tensor.block is self.block}
+        for other in sorted((c for c in producers if c is not None and c is not cluster), key=lambda c: -c.number):
+            location = other.nodes[0].location
+            if not merge(other, cluster, self.order, MAX_NODES, MAX_STREAMS, MAX_CHAINED_REDUCTIONS):
+                continue
+            self.remarks.append(Remark(f"fused with the loop of line {line_of(location)}", str(node.location)))
+            for tensor in {o.tensor for moved in cluster.nodes for o in moved.operands if o.tensor is not None}:
+                readers = self.siblings.get(tensor)
+                if readers:
+                    readers[:] = dict.fromkeys(cluster if reader is other else reader for reader in readers)
 
     # Rules. Each returns the role of the node's results ("full", "row") or the reason for a refusal.
 
