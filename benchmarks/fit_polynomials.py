@@ -107,6 +107,8 @@ def fits() -> list[Fit]:
     log_tail = _quotient(lambda f: mp.log1p(f) - f + f * f / 2, 3, mp.mpf(1) / 3, "1e-12")
     log2_tail = _quotient(lambda f: (mp.log1p(f) - f) / ln2, 2, -0.5 / ln2, "1e-12")
     atanh_tail = _odd(lambda s: 2 * mp.atanh(s) - s, mp.mpf(2) / 3, "1e-20")
+    log2_ratio_tail = _odd(lambda s: 2 * (mp.atanh(s) - s) / ln2 + s, 2 / (3 * ln2), "1e-20")
+    root2_ratio = (root2 - 1) / (root2 + 1)
     erf_ratio: Function = lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) if z else 2 / mp.sqrt(mp.pi)  # noqa: E731
 
     def long_tail(z: Real) -> Real:
@@ -135,6 +137,8 @@ def fits() -> list[Fit]:
         Fit(logarithm, "LOG2_32", log2_tail, low, high, share(2, lambda f: mp.log1p(f) / ln2)),
         Fit(logarithm, "LOG_64", atanh_tail, 0, s_high**2 * 1.001, lambda z: z),
         Fit(power, "LOG_TAIL_64", long_tail, 0, ratio**2, lambda z: z * z / 2),
+        Fit(power, "LOG2_OF_SINGLE_64", log2_ratio_tail, 0, (root2_ratio * 1.0005) ** 2, lambda z: z * ln2 / 2),
+        Fit(power, "EXP2_OF_SINGLE_64", exp2_tail, -0.501, 0.501, share(1, lambda r: mp.exp(r * ln2))),
         Fit(power, "INVERSE_CBRT", lambda t: t ** (-mp.mpf(1) / 3), 0.353, 2.83, lambda t: t ** (mp.mpf(1) / 3)),
         Fit(h, "TANH_32", _odd(mp.tanh, -mp.mpf(1) / 3, "1e-12"), 0, mp.mpf(0.626) ** 2, share_of_root(mp.tanh)),
         Fit(trigonometric, "SIN_32", sine, 0, octant, share_of_root(mp.sin)),

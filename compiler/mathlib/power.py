@@ -1,23 +1,28 @@
 """pow, cbrt, rsqrt.
 
-pow follows the usual plan (FDLIBM, SLEEF): log2 |x| in double-double, times y, then 2**(n + r).
+pow follows the usual plan (FDLIBM, SLEEF): log2 |x| in double-double (f32: in f64), times y, then 2**(n + r).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from phalanx.compiler.mathlib.double import add_pairs, constant_pair, multiply_pairs, through_double
 from phalanx.compiler.mathlib.emitter import Emitter, Pair, Value
 from phalanx.compiler.mathlib.exponential import EXP2_64
-from phalanx.compiler.mathlib.logarithm import log2, split_exponent
+from phalanx.compiler.mathlib.logarithm import split_exponent
 
 _LOG2_E = (1.4426950408889634, 2.0355273740931033e-17)
 _TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 # (2 atanh(s) - 2 s - 2 s**3 / 3) / s**5 in s**2: 2**-66 of the logarithm.
 LOG_TAIL_64 = (0.40000000000002256, 0.2857142857009987, 0.2222222251986155, 0.18181784373204396,
                0.15386757021120812, 0.13256825599797062, 0.1319625050135162)  # fmt: skip
+_TWICE_LOG2_E = 2.8853900817779268
+# (2 atanh(s) - 2 s) log2(e) / s**3 in s**2: 2**-44.9 of the logarithm.
+LOG2_OF_SINGLE_64 = (0.9617966940584113, 0.5770779529442095, 0.4122084305823465, 0.3199334828076553, 0.2825594377100245)
+# (2**r - 1) / r: 2**-34.3.
+EXP2_OF_SINGLE_64 = (0.6931471807068369, 0.24022651070999326, 0.05550410360009281, 0.00961803740580433,
+                     0.0013333938041777754, 0.00015467008618511157, 1.5195938319526957e-05)  # fmt: skip
 # t**(-1/3) on [0.35, 2.83]: 2**-9.6, the start of two steps of third order.
 INVERSE_CBRT = (2.1251803811447187, -3.0535348442986985, 3.7929061908420723, -2.819366122381411,
                 1.1995666800926572, -0.26907144612926465, 0.024621277330374378)  # fmt: skip
@@ -25,18 +30,22 @@ INVERSE_CBRT = (2.1251803811447187, -3.0535348442986985, 3.7929061908420723, -2.
 
 def power(emitter: Emitter, x: Value, y: Value) -> Value:
     """x**y with C99's special cases (which NumPy has too)."""
-    if emitter.is_double:
-        return _power(emitter, x, y, _log2_pair)
-    double = emitter.as_double()
-    return emitter.truncate(_power(double, double.extend(x), double.extend(y), _log2_single))
-
-
-def _power(emitter: Emitter, x: Value, y: Value, log2_pair: Callable[[Emitter, Value], Pair]) -> Value:
     magnitude = emitter.absolute(x)
-    one, infinity = emitter.constant(1.0), emitter.constant(math.inf)
     # Beyond 2**65 the result is 0, 1 or inf whatever y is; bounded, nothing becomes NaN on the way.
     bounded = emitter.clamp_below(emitter.clamp_above(y, 2.0**65), -(2.0**65))
-    result = _two_to_the(emitter, _times(emitter, log2_pair(emitter, magnitude), bounded))
+    if emitter.is_double:
+        result = _two_to_the(emitter, _times(emitter, _log2_pair(emitter, magnitude), bounded))
+    else:
+        double = emitter.as_double()
+        exponent = double.extend(bounded) * _log2_of_single(double, double.extend(magnitude))
+        result = emitter.truncate(_two_to_the_single(double, exponent))
+    return _with_special_cases(emitter, x, y, result)
+
+
+def _with_special_cases(emitter: Emitter, x: Value, y: Value, result: Value) -> Value:
+    """The result for ordinary |x| and y, made right for all others and for the sign of x."""
+    magnitude = emitter.absolute(x)
+    one, infinity = emitter.constant(1.0), emitter.constant(math.inf)
     zero, infinite = magnitude.equals(0.0), magnitude.equals(math.inf)
     grows = (y < 0.0) ^ infinite
     result = emitter.select(zero | infinite, emitter.select(grows, infinity, 0.0), result)
@@ -49,6 +58,29 @@ def _power(emitter: Emitter, x: Value, y: Value, log2_pair: Callable[[Emitter, V
     result = emitter.select((x < 0.0) & ~whole & (magnitude < math.inf), math.nan, result)
     result = emitter.select(x.is_nan() | y.is_nan(), math.nan, result)
     return emitter.select(x.equals(1.0) | y.equals(0.0), one, result)
+
+
+def _log2_of_single(emitter: Emitter, x: Value) -> Value:
+    """log2 of an f32 held in f64, relative error 2**-42: denormals of f32 are normal here."""
+    form = emitter.format
+    root = form.pattern(math.sqrt(0.5))
+    shifted = emitter.bits(x) + (form.pattern(1.0) - root)
+    # The exponent joins the bits of the magic number, whose subtraction makes it a float without its bias.
+    exponent = emitter.from_bits((shifted >> form.mantissa) + form.pattern(form.magic)) - (form.magic + form.bias)
+    mantissa = emitter.from_bits((shifted & form.mantissa_mask) + root)
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    square = s * s
+    tail = emitter.fma(emitter.polynomial(square, LOG2_OF_SINGLE_64), square, _TWICE_LOG2_E)
+    return emitter.fma(tail, s, exponent)
+
+
+def _two_to_the_single(emitter: Emitter, x: Value) -> Value:
+    """2**x in f64 for a result that is rounded to f32, which overflows and underflows long before f64 does."""
+    bounded = emitter.clamp_below(emitter.clamp_above(x, 200.0), -200.0)
+    shifted = bounded + emitter.format.magic
+    r = bounded - (shifted - emitter.format.magic)
+    grown = emitter.fma(emitter.split_polynomial(r, EXP2_OF_SINGLE_64), r, 1.0)
+    return emitter.from_bits(emitter.bits(grown) + (emitter.bits(shifted) << emitter.format.mantissa))
 
 
 def _log2_pair(emitter: Emitter, magnitude: Value) -> Pair:
@@ -68,11 +100,6 @@ def _log2_pair(emitter: Emitter, magnitude: Value) -> Pair:
     logarithm = add_pairs(emitter, (ratio[0] * 2.0, ratio[1] * 2.0), cube)
     scaled = multiply_pairs(emitter, logarithm, constant_pair(emitter, *_LOG2_E))
     return add_pairs(emitter, (exponent, emitter.constant(0.0)), scaled)
-
-
-def _log2_single(emitter: Emitter, magnitude: Value) -> Pair:
-    """log2 in plain f64: enough for a result rounded to f32."""
-    return log2(emitter, magnitude), emitter.constant(0.0)
 
 
 def _times(emitter: Emitter, pair: Pair, factor: Value) -> Pair:
