@@ -66,6 +66,7 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fa
             ("convert-px-to-linalg", "every op by its own `lower`"),
             ("canonicalize", "fold casts, sizes and constants of the lowering"),
             ("cse", "one copy of every size computation and fill"),
+            ("px-split-pieces", "what is padded, rolled or concatenated is read where it is, not written first"),
             ("px-locations", "folded constants have lost theirs"),
             *(allowed if fastmath else ()),
         ), forbids=("px",)),
