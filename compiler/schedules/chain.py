@@ -117,8 +117,18 @@ class Chain:
         rows = self.structure.sizes[self.structure.rows]
         if isinstance(rows, str):
             return most
-        even = -(-rows // -(-rows // most))
-        return min(most, -(-even // grain) * grain)
+        blocks = max(-(-rows // most), self._blocks_for_threads())
+        return min(most, -(-rows // (blocks * grain)) * grain)
+
+    def _blocks_for_threads(self) -> int:
+        """Blocks of one batch that give every thread some work; 1 where the number of batches is not known."""
+        batches = 1
+        for name in self.structure.outer:
+            size = self.structure.sizes[name]
+            if isinstance(size, str):
+                return 1
+            batches *= size
+        return -(-self.isa.cores // max(batches, 1))
 
     def size(self, loop: int) -> Index:
         """How many blocks there are, over all batches."""
@@ -141,9 +151,11 @@ class Chain:
         return self.writer.add(products, rows)
 
     def cut(self, cores: int) -> Cut | None:
-        """The line of blocks, in one part per core."""
-        size = self.size(0)
-        return Cut(0, cores) if isinstance(size, str) or size > 1 else None
+        """The line of blocks, in one part per core, as long as there is scratch for each part."""
+        size, count = self.size(0), self.scratch.sizes[0]
+        assert isinstance(count, int)
+        parts = min(cores, count // self.block_rows)
+        return Cut(0, parts) if parts > 1 and (isinstance(size, str) or size > 1) else None
 
     def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
         """Writes the loop over blocks, or over a part of them with rows of scratch of its own."""
