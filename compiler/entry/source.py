@@ -22,6 +22,7 @@ from phalanx.compiler.entry.table import (
     TENSOR,
     TUPLE,
     VARIABLES,
+    Arena,
     Record,
     Slot,
     Table,
@@ -97,7 +98,7 @@ done:
   ret void
 }
 
-define internal i32 @launch(ptr %table, ptr %pointers, ptr %arena, ptr %keepers, i64 %inputs) {
+define internal i32 @launch(ptr %table, ptr %pointers, ptr %arena, ptr %keepers, i64 %held) {
 entry:
   %releases.at = getelementptr i8, ptr %table, i64 {Table.releases}
   %releases = load i64, ptr %releases.at
@@ -107,11 +108,11 @@ keep:
   %status.kept = call i32 @run(ptr %table, ptr %pointers, ptr %arena)
   ret i32 %status.kept
 release:
-  call void @count_all(ptr %keepers, i64 %inputs, i1 true)
+  call void @count_all(ptr %keepers, i64 %held, i1 true)
   %thread = call ptr @PyEval_SaveThread()
   %status = call i32 @run(ptr %table, ptr %pointers, ptr %arena)
   call void @PyEval_RestoreThread(ptr %thread)
-  call void @count_all(ptr %keepers, i64 %inputs, i1 false)
+  call void @count_all(ptr %keepers, i64 %held, i1 false)
   ret i32 %status
 }
 """
@@ -180,7 +181,8 @@ take:
   %pointers = alloca ptr, i64 %total
   %tensors = alloca ptr, i64 %results
   %room = alloca i64, i64 %inputs
-  %keepers = alloca ptr, i64 %inputs
+  %held = add i64 %inputs, 1
+  %keepers = alloca ptr, i64 %held
   %slots.at = getelementptr i8, ptr %table, i64 {Table.slots}
   %slots = load ptr, ptr %slots.at
   %base = mul i64 %row.number, %results
@@ -239,9 +241,14 @@ input.fits:
 go:
   %arenas.at = getelementptr i8, ptr %table, i64 {Table.arenas}
   %arenas = load ptr, ptr %arenas.at
-  %arena.at = getelementptr ptr, ptr %arenas, i64 %row.number
-  %arena = load ptr, ptr %arena.at
-  %status = call i32 @launch(ptr %table, ptr %pointers, ptr %arena, ptr %keepers, i64 %inputs)
+  %arena.at = getelementptr [{Arena.size} x i8], ptr %arenas, i64 %row.number
+  %arena.address.at = getelementptr i8, ptr %arena.at, i64 {Arena.address}
+  %arena = load ptr, ptr %arena.address.at
+  %arena.memory.at = getelementptr i8, ptr %arena.at, i64 {Arena.memory}
+  %arena.memory = load ptr, ptr %arena.memory.at
+  %arena.keeper = getelementptr ptr, ptr %keepers, i64 %inputs
+  store ptr %arena.memory, ptr %arena.keeper
+  %status = call i32 @launch(ptr %table, ptr %pointers, ptr %arena, ptr %keepers, i64 %held)
   %good = icmp eq i32 %status, 0
   br i1 %good, label %finish, label %drop
 finish:
@@ -274,7 +281,7 @@ def text(slots: layout.Slots, objects: Iterable[str]) -> str:
             "ARRAY_DATA", "ARRAY_RANK", "ARRAY_SIZES", "ARRAY_DTYPE", "ARRAY_FLAGS", "ARRAY_DENSE", "FOREIGN_ADDRESS")},
         **vars(slots),
     }
-    for structure in (Table, Record, Slot):
+    for structure in (Table, Record, Slot, Arena):
         numbers[f"{structure.__name__}.size"] = ctypes.sizeof(structure)
         numbers |= {f"{structure.__name__}.{name}": getattr(structure, name).offset
                     for name, *_ in structure._fields_}

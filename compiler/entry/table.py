@@ -6,6 +6,7 @@ One piece of code serves every function; it gets a `Table` as `self`. Offsets in
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,6 +42,12 @@ class Slot(ctypes.Structure):
     _fields_ = [("tensor", Address), ("aval", Address), ("buffer", Address), ("memory", Address), ("address", Address)]
 
 
+class Arena(ctypes.Structure):
+    """Scratch memory of one row: where it is, and the object that a call without the GIL holds."""
+
+    _fields_ = [("address", Address), ("memory", Address)]
+
+
 class Table(ctypes.Structure):
     """Everything about one signature. Python objects named here are kept alive by `kept` and `rows_held`."""
 
@@ -52,7 +59,7 @@ class Table(ctypes.Structure):
         ("rows", Count),
         ("next_row", Count),
         ("slots", Address),        # rows x results
-        ("arenas", Address),       # one per row
+        ("arenas", Address),       # an `Arena` per row
         ("backend", Address),
         ("device", Address),
         ("epoch_now", Address),    # where the number is that counts changes of the defaults
@@ -79,6 +86,7 @@ class Table(ctypes.Structure):
         self.make_row: Callable[[], tuple[list[Any], Any]] | None = None
         self.slots_view: Any = None
         self.arenas_view: Any = None
+        self.refilling = threading.Lock()
         self.own, self.refill = id(self), id(refill)
 
     def keep(self, value: Any) -> int:
@@ -89,7 +97,7 @@ class Table(ctypes.Structure):
     def set_rows(self, rows: int, results: int, make_row: Callable[[], tuple[list[Any], Any]]) -> None:
         """Room for `rows` sets of results; `make_row` gives new tensors and the memory for what is in between."""
         self.slots_view = (Slot * (rows * results))()
-        self.arenas_view = (ctypes.c_uint64 * rows)()
+        self.arenas_view = (Arena * rows)()
         self.rows, self.results, self.make_row = rows, results, make_row
         self.rows_held = [[] for _ in range(rows)]
         self.slots, self.arenas = ctypes.addressof(self.slots_view), ctypes.addressof(self.arenas_view)
@@ -102,15 +110,27 @@ class Table(ctypes.Structure):
 
 
 def refill(table: Table) -> None:
-    """Put new tensors into the row that was handed out longest ago; the old ones belong to the caller by now."""
-    assert table.make_row is not None
-    tensors, arena = table.make_row()
-    row = table.next_row
-    base = row * table.results
-    for position, tensor in enumerate(tensors):
-        slot = table.slots_view[base + position]
-        memory = tensor.storage.memory
-        slot.tensor, slot.aval = id(tensor), id(tensor.aval)
-        slot.buffer, slot.memory, slot.address = id(tensor.storage), id(memory), memory.address
-    table.arenas_view[row] = 0 if arena is None else arena.address
-    table.rows_held[row] = [*tensors, arena]
+    """Put new tensors into the row that was handed out longest ago; the old ones belong to the caller by now.
+
+    Other threads may look at the table between any two lines of this: a row without tensors is never free.
+    While one of them is here already, nothing happens, and the call goes through Python.
+    """
+    if not table.refilling.acquire(blocking=False):
+        return
+    try:
+        assert table.make_row is not None
+        tensors, arena = table.make_row()
+        row = table.next_row
+        slots = [table.slots_view[row * table.results + position] for position in range(table.results)]
+        for slot in slots:
+            slot.tensor = None
+        table.rows_held[row] = [*tensors, arena]
+        for slot, tensor in zip(slots, tensors, strict=True):
+            memory = tensor.storage.memory
+            slot.aval, slot.buffer, slot.memory = id(tensor.aval), id(tensor.storage), id(memory)
+            slot.address = memory.address
+        table.arenas_view[row] = Arena() if arena is None else Arena(arena.address, id(arena))
+        for slot, tensor in zip(slots, tensors, strict=True):
+            slot.tensor = id(tensor)
+    finally:
+        table.refilling.release()

@@ -340,6 +340,34 @@ def test_threads_get_their_own_results() -> None:
         assert all(pool.map(work, range(8)))
 
 
+def test_scratch_memory_stays_while_others_take_all_rows() -> None:
+    def f(x: Any) -> Any:
+        y = px.softmax(x @ x, axis=-1)
+        return px.sum(px.softmax(y @ x, axis=-1) * px.softmax(x @ y, axis=-1), axis=0), y[0]
+
+    entry = px.compile(f, "f32[160,160]").entry
+    x = np.random.default_rng(0).standard_normal((160, 160)).astype(np.float32)
+    expected = [r.numpy().copy() for r in entry(x)]
+    interval = sys.getswitchinterval()
+
+    def work(_: int) -> bool:
+        held: list[Any] = []
+        good = True
+        for _ in range(40):
+            held.append(entry(x))  # no row is free: every call makes a new one
+            good &= all(np.array_equal(a.numpy(), b) for a, b in zip(held[-1], expected, strict=True))
+            if len(held) > 6:
+                held.clear()
+        return good
+
+    sys.setswitchinterval(1e-5)  # also in the middle of making a row
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            assert all(pool.map(work, range(6)))
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_it_keeps_what_it_needs() -> None:
     entry = px.compile(lambda x: x + 1, "f32[2,3]").entry
     gc.collect()
