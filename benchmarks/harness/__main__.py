@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import environment, limits, report
-from benchmarks.harness.processes import ROOT, WorkerFailed
+from benchmarks.harness.processes import ROOT, WorkerFailed, processors
 from benchmarks.harness.results import Results
 from benchmarks.harness.rounds import Field, Figure, run_case
 from benchmarks.harness.workload import CANDIDATES, YARDSTICKS, Workload, load, names
 
 #: makes its results the reference; started for every workload
 _REFEREE = "numpy"
+#: run in this environment, the others in that of the peers
+_OURS = ("phalanx", "stream")
 _SECONDS, _QUICK_SECONDS = 0.15, 0.05
 
 
@@ -87,18 +89,18 @@ class Run:
 
     def workload(self, workload: Workload, cases: list[str], threads: int) -> None:
         """All of these cases of a workload at one number of threads."""
-        candidates = self.of(workload)
         own = self.folder / f"{workload.name}-{threads}"
         own.mkdir()
         field = Field(workload, threads, own)
         try:
-            field.start(self.pythons, list(dict.fromkeys([_REFEREE, *candidates])))
+            field.start(self.pythons, list(dict.fromkeys([_REFEREE, *self.of(workload)])))
             for case in cases:
+                racing = self.of(workload, case)
                 try:
-                    figures = run_case(field, case, candidates, _REFEREE, self.rounds, self.seconds)
+                    figures = run_case(field, case, racing, _REFEREE, self.rounds, self.seconds)
                 except WorkerFailed as error:
                     why = f"no reference: {error}"
-                    figures = [Figure(workload.name, case, threads, name, "failed", why) for name in candidates]
+                    figures = [Figure(workload.name, case, threads, name, "failed", why) for name in racing]
                 for figure in figures:
                     _show(figure)
                 self.results.put(workload, case, threads, figures)
@@ -106,9 +108,9 @@ class Run:
         finally:
             field.close()
 
-    def of(self, workload: Workload) -> list[str]:
-        """The candidates of a workload that take part."""
-        return [name for name in workload.candidates if name in self.candidates]
+    def of(self, workload: Workload, case: str = "") -> list[str]:
+        """The candidates of a workload, or of one case of it, that take part."""
+        return [name for name in workload.candidates if name in self.candidates and workload.takes_part(name, case)]
 
 
 def _write_report(results: Results, given: Path | None) -> None:
@@ -137,8 +139,8 @@ def main(words: list[str] | None = None) -> int:
         print("No peers: `make bench-peers` installs them, --peers-python names an interpreter that has them.\n"
               "Running Phalanx and NumPy alone.")
         wanted &= {"phalanx", _REFEREE, *YARDSTICKS}
-    pythons = {name: sys.executable if name == "phalanx" or peers is None else peers for name in everybody}
-    every = environment.processors()
+    pythons = {name: sys.executable if name in _OURS or peers is None else peers for name in everybody}
+    every = processors()
     counts = sorted({every if word == "all" else int(word) for word in arguments.threads.split(",")})
 
     results = Results(arguments.output, keep=arguments.resume or arguments.update)
@@ -153,7 +155,7 @@ def main(words: list[str] | None = None) -> int:
                 results.save()
             for workload, cases in chosen:
                 left = [case for case in cases
-                        if not (arguments.resume and results.complete(workload.name, case, threads, run.of(workload)))]
+                        if not (arguments.resume and results.complete(workload.name, case, threads, run.of(workload, case)))]
                 if left:
                     seconds_so_far = time.perf_counter() - started
                     print(f"{workload.name}, {threads} thread{'s' * (threads > 1)}, {seconds_so_far:.0f} s", flush=True)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.processes import ROOT
+from benchmarks.harness.processes import ROOT, processors
 
 _VERSIONS = """
 import importlib.metadata, json, platform
@@ -62,11 +62,6 @@ def versions(python: str, names: tuple[str, ...]) -> dict[str, str]:
     done = subprocess.run([python, "-c", _VERSIONS % (names,)], cwd=ROOT, capture_output=True, text=True, check=True)
     found: dict[str, str] = json.loads(done.stdout)
     return found
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe(ours: str, peers: str | None) -> dict[str, Any]:

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness.kernels import CHAINS, UNROLL, module
-from benchmarks.harness.processes import ROOT, environment
+from benchmarks.harness.processes import ROOT, environment, processors
 from benchmarks.harness.worker import pin
 from benchmarks.harness.workload import Work
 
 _Kernel = Callable[[int, int, int, int, int], None]
+_Jobs = list[Callable[[], None]]
 _TRIES = 7
 _SECONDS = 0.02
 _LINE = 64
@@ -64,7 +65,7 @@ def _aligned(size: int) -> np.ndarray[Any, Any]:
     return block
 
 
-def _together(jobs: list[Callable[[], None]]) -> float:
+def _together(jobs: _Jobs) -> float:
     """Seconds from the first start to the last end of all jobs, each in its own thread."""
     gate = threading.Barrier(len(jobs))
     times: list[tuple[float, float]] = []
@@ -83,7 +84,7 @@ def _together(jobs: list[Callable[[], None]]) -> float:
     return max(end for _, end in times) - min(start for start, _ in times)
 
 
-def _rate(amount: float, make: Callable[[int], list[Callable[[], None]]]) -> float:
+def _rate(amount: float, make: Callable[[int], _Jobs]) -> float:
     """The best `amount` per second of jobs that repeat their work so often that they take some milliseconds."""
     repeats = 1
     while (seconds := _together(make(repeats))) < _SECONDS:
@@ -99,14 +100,14 @@ def peak_flops(kernels: _Kernels, name: str, threads: int) -> float:
     for seed in seeds:
         seed.view(np.float32 if name == "fma32" else np.float64)[:] = 0.5
 
-    def make(repeats: int) -> list[Callable[[], None]]:
+    def make(repeats: int) -> _Jobs:
         return [lambda a=seed.ctypes.data: kernel(a, a, a, iterations * repeats, 1) for seed in seeds]  # type: ignore[misc]
 
     return _rate(2.0 * lanes * CHAINS * 4 * iterations * threads, make)
 
 
-def bandwidth(kernels: _Kernels, kind: str, total: int, threads: int) -> float:
-    """Bytes per second of a stream kernel over `total` bytes per thread, all arrays together."""
+def _passes(kernels: _Kernels, kind: str, total: int, threads: int) -> tuple[float, Callable[[int], _Jobs]]:
+    """Bytes that one pass of a stream kernel moves over `total` bytes per thread, and the jobs of so many passes."""
     arrays = {"read": 1, "copy": 2, "triad": 3}[kind.split("_")[0]]
     step = UNROLL * kernels.lanes * 4
     size = max(step, total // arrays // step * step)
@@ -114,15 +115,39 @@ def bandwidth(kernels: _Kernels, kind: str, total: int, threads: int) -> float:
     vectors, kernel = size // (kernels.lanes * 4), kernels[kind]
     sinks = [_aligned(_LINE) for _ in range(threads)]
 
-    def job(sink: int, places: list[int], repeats: int) -> Callable[[], None]:
-        out, first = (sink, places[0]) if arrays == 1 else (places[0], places[1])
-        return lambda: kernel(out, first, places[-1], vectors, repeats)
+    def job(sink: np.ndarray[Any, Any], own: list[np.ndarray[Any, Any]], repeats: int) -> Callable[[], None]:
+        out, first = (sink, own[0]) if arrays == 1 else (own[0], own[1])
+        return lambda: kernel(out.ctypes.data, first.ctypes.data, own[-1].ctypes.data, vectors, repeats)
 
-    def make(repeats: int) -> list[Callable[[], None]]:
-        return [job(sink.ctypes.data, [block.ctypes.data for block in own], repeats)
-                for sink, own in zip(sinks, blocks, strict=True)]
+    def make(repeats: int) -> _Jobs:
+        return [job(sink, own, repeats) for sink, own in zip(sinks, blocks, strict=True)]
 
-    return _rate(float(size * arrays * threads), make)
+    return float(size * arrays * threads), make
+
+
+def bandwidth(kernels: _Kernels, kind: str, total: int, threads: int) -> float:
+    """Bytes per second of a stream kernel over `total` bytes per thread, all arrays together."""
+    moved, make = _passes(kernels, kind, total, threads)
+    return _rate(moved, make)
+
+
+def stream_call(total: int) -> Callable[[], np.ndarray[Any, Any]]:
+    """One pass of scale-and-add over `total` bytes, by as many threads as there are processors.
+
+    The yardstick of streaming workloads: memory is shared with other machines and its speed changes by the minute, so
+    it takes turns with them.
+    """
+    from phalanx.compiler.targets.isa import host
+
+    threads = processors()
+    _, make = _passes(_Kernels(host().vector_bits), "triad_past_caches", total // threads, threads)
+    jobs, nothing = make(1), np.zeros(0)
+
+    def call() -> np.ndarray[Any, Any]:
+        _together(jobs)
+        return nothing
+
+    return call
 
 
 def measure(threads: int) -> dict[str, Any]:

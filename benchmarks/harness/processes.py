@@ -45,6 +45,11 @@ def environment(threads: int, inductor: Path | None = None, inherited: Mapping[s
     return variables
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Process:
     """A worker and the pipe to it; it has started when `wait` returns."""
 

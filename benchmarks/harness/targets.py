@@ -105,22 +105,22 @@ def product_table(found: Sequence[Row]) -> str:
 
 
 def streaming(data: Mapping[str, Any], found: Sequence[Row]) -> Target:
-    """Elementwise work above the caches, as part of the speed of memory.
+    """Elementwise work above the caches, against a pass over as many bytes that takes turns with it.
 
     Left out is what arithmetic bounds: where the operations take longer than the bytes.
     """
-    figure, reach = "streaming elementwise above the caches", "at least 85 % of the bandwidth of memory (triad)"
+    figure, reach = "streaming elementwise above the caches", "at least 85 % of the bandwidth of memory (scale-and-add)"
     parts, reached = [], True
     for row in found:
-        ours, limits = row.seconds(OURS), data["limits"].get(str(row.threads))
-        if not row.workload.startswith("elementwise_") or not ours or not limits:
+        ours, stream, limits = row.seconds(OURS), row.seconds("stream"), data["limits"].get(str(row.threads))
+        if not ours or not stream or not limits:
             continue
         work = Work(**data["workloads"][row.workload]["cases"][row.case])
         memory, caches = limits["levels"][-1], limits["levels"][:-1]
         bound = work.bytes / memory["triad"] > work.flops / limits["flops"][work.dtype]
         if not bound or any(work.bytes <= 2 * level["bytes"] for level in caches):
             continue
-        share = work.bytes / ours / memory["triad"]
+        share = stream / ours
         reached = reached and share >= 0.85
         parts.append(f"{row.workload.removeprefix('elementwise_')} {row.case} x{row.threads} {100 * share:.0f} %")
     return Target(figure, reach, ", ".join(parts), reached) if parts else _missing(figure, reach)

@@ -5,6 +5,7 @@ A workload is a plain module of `benchmarks/workloads`:
     CASES = [Case("1M", {"n": 1 << 20}, Work(flops=2 << 20, bytes=12 << 20))]
     TINY = [Case("tiny", {"n": 5})]            # optional: what the tests run; by default the smallest case
     RTOL, ATOL = 1e-5, 1e-6                    # optional: how far a candidate may be off
+    SKIP = {"torch": ("16M",)}                 # optional: cases that a candidate leaves out
 
     def inputs(case, rng): ...                 # a dict of arrays
     def numpy(case, a): ...                    # from that dict, a call without arguments; so for every candidate
@@ -36,8 +37,8 @@ TRANSCENDENTAL = 16
 #: whose time is compared; `best peer` is the fastest of the others than the first
 CANDIDATES = ("phalanx", "numpy", "jax", "torch", "numba", "onnxruntime")
 
-#: measured along with a workload but not ranked: they compute a part of it (the product without its epilogue)
-YARDSTICKS = ("openblas",)
+#: measured along with a workload but not ranked: the product without its epilogue, a pass over as much memory
+YARDSTICKS = ("openblas", "stream")
 
 DEFAULT_RTOL, DEFAULT_ATOL = 1e-4, 1e-5
 
@@ -107,6 +108,10 @@ class Workload:
     def candidates(self) -> list[str]:
         """Candidates and yardsticks the module defines."""
         return [name for name in (*CANDIDATES, *YARDSTICKS) if callable(getattr(self.module, name, None))]
+
+    def takes_part(self, candidate: str, case: str) -> bool:
+        """Whether a candidate runs a case."""
+        return case not in getattr(self.module, "SKIP", {}).get(candidate, ())
 
     def inputs(self, case: Case) -> Arrays:
         """The same arrays in every process."""

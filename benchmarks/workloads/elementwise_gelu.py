@@ -13,6 +13,7 @@ def _work(sizes: Sizes) -> Work:
 
 CASES = [Case(name, {"n": n}, _work) for name, n in (("4K", 1 << 12), ("1M", 1 << 20), ("16M", 1 << 24))]
 TINY = [Case("ragged", {"n": 37}, _work)]
+SKIP = {"stream": ("4K", "1M")}
 RTOL, ATOL = 1e-5, 2e-6
 
 _SCALE, _CUBIC = 0.7978845608028654, 0.044715
@@ -41,6 +42,12 @@ def numpy(case: Case, a: Arrays) -> Call:
         return out
 
     return call
+
+
+def stream(case: Case, a: Arrays) -> Call:
+    from benchmarks.harness.limits import stream_call
+
+    return stream_call(int(case.least_work().bytes))
 
 
 def phalanx(case: Case, a: Arrays) -> Call:

@@ -42,6 +42,12 @@ def test_phalanx_and_numpy_agree(name, case):
             assert workload.disagreement(result, expected, *found.tolerance) is None, candidate
 
 
+def test_a_candidate_can_leave_a_case_out():
+    found = workload.load("elementwise_gelu")
+    assert "stream" in found.candidates and not found.takes_part("stream", "4K")
+    assert found.takes_part("stream", "16M") and found.takes_part("phalanx", "4K")
+
+
 def test_inputs_are_the_same_everywhere():
     found = workload.load("softmax")
     first, again = (found.inputs(found.tiny[0])["x"] for _ in range(2))
@@ -207,6 +213,11 @@ def test_the_kernels_compute_what_they_say():
     assert (out[:found.lanes] == kernels.CHAINS * 9.0).all()  # eight times x + 1
 
 
+def test_a_pass_over_memory_can_be_repeated():
+    call = limits.stream_call(100_000)
+    assert call().size == call().size == 0
+
+
 LIMITS = {"threads": 1, "flops": {"float32": 100e9, "float64": 50e9}, "levels": [
     {"name": "L1", "bytes": 1000, "read": 300e9, "copy": 200e9, "triad": 200e9},
     {"name": "memory", "bytes": None, "read": 20e9, "copy": 30e9, "triad": 25e9}]}
@@ -248,6 +259,7 @@ def data():
             figure("matmul_bias_relu", "512", 2, "phalanx", 0.05), figure("matmul_bias_relu", "512", 2, "jax", 0.04),
             figure("matmul_bias_relu", "512", 2, "torch", None, status="wrong", message="result 0 differs"),
             figure("elementwise_square_add", "16M", 1, "phalanx", 0.0111),
+            figure("elementwise_square_add", "16M", 1, "stream", 0.01),
         ],
     }
 
@@ -267,7 +279,7 @@ def test_the_report(data, tmp_path):
         "softmax": {"phalanx": 0.2, "jax": 0.1}, "5000 operations": {"phalanx": 2.0, "jax": 4.0}}}))
     (tmp_path / "memory.json").write_text(json.dumps({"bytes": {"softmax": {"phalanx": {"a": 5}, "jax": {"a": 4}}}}))
     text = report.markdown(data, tmp_path)
-    assert "| matmul_bias_relu 64 | 20 ms | 40 ms | 30 ms | 22 ms | jax | 1.50 | 50 % |" in text
+    assert "| matmul_bias_relu 64 | 20 ms | 40 ms | 30 ms | 22 ms |  | jax | 1.50 | 50 % |" in text
     assert "**wrong**" in text and "torch: wrong: result 0 differs" in text
     assert "mean 1.55 of 2 cases; under 1.0: matmul_bias_relu 512 0.80" in text
     assert "least 1.10; short of it: matmul_bias_relu 64 x1 1.10" in text
