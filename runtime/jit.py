@@ -21,7 +21,7 @@ from typing import Any
 from phalanx.dialects.errors import ArtifactError, DeviceError
 from phalanx.runtime import threads
 from phalanx.runtime.libllvm import Handle, Text, function, initialise_native, memory_buffer, take_error
-from phalanx.runtime.object_file import read_symbols
+from phalanx.runtime.object_file import read_symbols, separate
 
 
 class _Symbol(ctypes.Structure):
@@ -169,8 +169,9 @@ class JitSession:
             error = define(namespace, absolute(pairs, len(addresses)))
             _check(error, "external symbols refused by the loader", self.reports)
         add = function("LLVMOrcLLJITAddObjectFile", Handle, Handle, Handle, Handle)
-        error = add(self._jit, namespace, memory_buffer(data, "phalanx"))
-        _check(error, "object refused by the loader", self.reports)
+        for number, part in enumerate(separate(data)):
+            error = add(self._jit, namespace, memory_buffer(part, f"phalanx{number or ''}"))
+            _check(error, "object refused by the loader", self.reports)
         return namespace
 
     def _new_namespace(self) -> int:

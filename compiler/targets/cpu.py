@@ -11,8 +11,9 @@ from phalanx.compiler.targets.base import Artifact
 from phalanx.compiler.targets.half import link_helpers
 from phalanx.compiler.targets.isa import Isa, isa
 from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, translate
+from phalanx.compiler.targets.parts import in_parts
 from phalanx.dialects.errors import CompileError
-from phalanx.runtime.object_file import read_symbols
+from phalanx.runtime.object_file import join, read_symbols
 
 ENTRY = "px_entry"
 ARENA_BYTES = "px_arena_bytes"
@@ -176,8 +177,8 @@ class CpuTarget:
 
     def finish(self, module: Any) -> Artifact:
         """Object of a module that holds only the LLVM dialect and went through `add_entry`."""
-        with self._machine() as machine, self._optimised(module, machine) as llvm:
-            data = llvm.emit_object(machine)
+        with self._machine() as machine, self._prepared(module, machine) as llvm:
+            data = join(in_parts(llvm, EXPORTS, self._object))
         table = read_symbols(data)
         metadata = {
             "target": self.name,
@@ -188,13 +189,22 @@ class CpuTarget:
 
     def assembly(self, module: Any) -> str:
         """Assembly text of the same code, for reading."""
-        with self._machine() as machine, self._optimised(module, machine) as llvm:
+        with self._machine() as machine, self._prepared(module, machine) as llvm:
+            if self.passes:
+                llvm.run_passes(self.passes, machine)
             return llvm.emit_assembly(machine)
+
+    def _object(self, llvm: LlvmModule, passes: str) -> bytes:
+        with self._machine() as machine:
+            chosen = ",".join(filter(None, (passes, self.passes)))
+            if chosen:
+                llvm.run_passes(chosen, machine)
+            return llvm.emit_object(machine)
 
     def _machine(self) -> TargetMachine:
         return TargetMachine(self.isa.triple, self.isa.cpu, self.isa.features)
 
-    def _optimised(self, module: Any, machine: TargetMachine) -> LlvmModule:
+    def _prepared(self, module: Any, machine: TargetMachine) -> LlvmModule:
         for _, function in _functions(module):
             # Clusters stay functions: compile time then grows linearly and profiles name the user's line.
             if "px.cluster" in function.attributes:
@@ -208,8 +218,6 @@ class CpuTarget:
             link_helpers(llvm)
             llvm.add_attributes(self.isa.function_attributes)
             llvm.verify()
-            if self.passes:
-                llvm.run_passes(self.passes, machine)
         except CompileError:
             llvm.close()
             raise

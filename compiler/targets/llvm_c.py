@@ -46,6 +46,7 @@ class Linkage(enum.IntEnum):
     """LLVMLinkage, the values in use."""
 
     EXTERNAL = 0
+    AVAILABLE_EXTERNALLY = 1
     INTERNAL = 8
 
 
@@ -145,6 +146,8 @@ class LlvmModule:
     def __init__(self, handle: int, context: _Context) -> None:
         self._handle: int | None = handle
         self._context = context
+        #: instructions per function, as far as they were counted
+        self.sizes: dict[str, int] = {}
 
     @property
     def handle(self) -> int:
@@ -239,7 +242,7 @@ class LlvmModule:
     # --- transformation
 
     def allow_negative_offsets(self) -> None:
-        """Take `nuw` off every getelementptr.
+        """Take `nuw` off every getelementptr, and count the instructions on the way (`sizes`).
 
         MLIR's lowering of memref.load and memref.store promises that no offset is negative. A reversed view starts
         at its last element, so LLVM would conclude that its pointer is null and read from address -1.
@@ -251,15 +254,43 @@ class LlvmModule:
         opcode = function("LLVMGetInstructionOpcode", ctypes.c_int, Handle)
         flags_of = function("LLVMGEPGetNoWrapFlags", ctypes.c_uint, Handle)
         set_flags = function("LLVMGEPSetNoWrapFlags", None, Handle, ctypes.c_uint)
+        self.sizes.clear()
         for value, item in self._functions():
             block = first_block(value) if item.defined else None
+            count = 0
             while block:
                 instruction = first_instruction(block)
                 while instruction:
+                    count += 1
                     if opcode(instruction) == _GETELEMENTPTR:
                         set_flags(instruction, flags_of(instruction) & ~_NO_UNSIGNED_WRAP)
                     instruction = next_instruction(instruction)
                 block = next_block(block)
+            self.sizes[item.name] = count
+
+    def has_variables(self) -> bool:
+        """Whether there are globals that may change, of which there must be one copy only."""
+        following = function("LLVMGetNextGlobal", Handle, Handle)
+        constant = function("LLVMIsGlobalConstant", ctypes.c_int, Handle)
+        value = function("LLVMGetFirstGlobal", Handle, Handle)(self.handle)
+        while value:
+            if not constant(value):
+                return True
+            value = following(value)
+        return False
+
+    def copy(self) -> LlvmModule:
+        """The same module in a context of its own, for another thread."""
+        context = _Context()
+        buffer = function("LLVMWriteBitcodeToMemoryBuffer", Handle, Handle)(self.handle)
+        made = Handle()
+        read = function("LLVMParseBitcodeInContext2", ctypes.c_int, Handle, Handle, _HandlePointer)
+        failed = read(context.handle, buffer, ctypes.byref(made))
+        function("LLVMDisposeMemoryBuffer", None, Handle)(buffer)
+        if failed or made.value is None:
+            context.close()
+            raise CompileError("LLVM module cannot be copied")
+        return LlvmModule(made.value, context)
 
     def link(self, text: str, name: str = "linked") -> None:
         """Link a module given as LLVM IR text into this one."""
