@@ -25,11 +25,9 @@ _ELEMENTS = ("f32", "f64")
 class Chain:
     """Three clusters that could be one: a product, reductions of its rows, a product of the rows."""
 
-    def __init__(self, scores: Tensor, middle: Cluster, weights: Tensor, last: Cluster) -> None:
-        assert scores.unit is not None
-        self.scores = scores
+    def __init__(self, first: Cluster, middle: Cluster, weights: Tensor, last: Cluster) -> None:
+        self.first, self.middle, self.last = first, middle, last
         self.weights = weights
-        self.first, self.middle, self.last = scores.unit, middle, last
 
     @property
     def clusters(self) -> tuple[Cluster, Cluster, Cluster]:
@@ -49,10 +47,11 @@ class Chain:
             if tensor.role != "row" and (outside or tensor in wanted):
                 return "the rows in the middle are used elsewhere too"
             if tensor.role != "row" and not self._handed_on(tensor):
-                return "more than one array goes from one product to the other"
-        if any(str(tensor.element) not in _ELEMENTS for tensor in (*first.outputs, *last.outputs, self.scores, self.weights)):
+                return "what follows the second product reads whole rows of the first"
+        elements = {str(tensor.element) for tensor in (*first.outputs, *last.outputs, self.weights)}
+        if not elements <= set(_ELEMENTS):
             return f"only chains of {' and '.join(_ELEMENTS)} have a schedule"
-        if len({str(tensor.element) for tensor in (*first.outputs, *last.outputs, self.scores, self.weights)}) > 1:
+        if len(elements) > 1:
             return "its products have different dtypes"
         if any(init.tensor is not None for node in (first, last) for init in node.inits):
             return "a product is added to what is there"
@@ -63,13 +62,9 @@ class Chain:
         return self._refusal_of_shapes(first, last)
 
     def _handed_on(self, tensor: Tensor) -> bool:
-        """Whether a value of whole rows stays where it is made, or is one of the two that go to the next part."""
-        later = {reader for reader in tensor.readers if reader.cluster is not tensor.unit}
-        if tensor is self.scores:
-            later = {reader for reader in later if reader.cluster is not self.middle}
-        if tensor is self.weights:
-            later.discard(self.last.nodes[0])
-        return not later
+        """Whether a value of whole rows goes no further than the operand of the second product."""
+        later = {reader for reader in tensor.readers if reader.cluster not in (self.first, self.middle)}
+        return later <= {self.last.nodes[0]} if tensor is self.weights else not later
 
     def _refusal_of_shapes(self, first: Node, last: Node) -> str | None:
         reduced = self.middle.reduced or ()
@@ -133,19 +128,18 @@ def _chain_to(last: Cluster, weights: Tensor | None) -> Chain | None:
     if weights is None or unit is None or weights.role != "full" or weights.block is not last.block:
         return None
     if unit.kind == "reduction":
-        reads = {operand.tensor for node in unit.nodes for operand in node.operands}
-        sources = [tensor for tensor in reads if tensor is not None and _is_product(tensor, last)]
-        return Chain(sources[0], unit, weights, last) if len(sources) == 1 else None
-    if unit.kind == "contraction" and unit is not last:
+        reads = {operand.tensor.unit for node in unit.nodes for operand in node.operands if operand.tensor is not None}
+        firsts = [cluster for cluster in reads if cluster is not None and _is_product(cluster, last)]
+        return Chain(firsts[0], unit, weights, last) if len(firsts) == 1 else None
+    if _is_product(unit, last):
         found = {reader.cluster for reader in weights.readers if reader.cluster is not None}
         middles = [cluster for cluster in found if cluster.kind == "reduction" and cluster.block is last.block]
-        return Chain(weights, middles[0], weights, last) if len(middles) == 1 else None
+        return Chain(unit, middles[0], weights, last) if len(middles) == 1 else None
     return None
 
 
-def _is_product(tensor: Tensor, last: Cluster) -> bool:
-    unit = tensor.unit
-    return unit is not None and unit.kind == "contraction" and unit is not last and tensor.block is last.block
+def _is_product(cluster: Cluster, last: Cluster) -> bool:
+    return cluster.kind == "contraction" and cluster is not last and cluster.block is last.block
 
 
 def loops_read(operand: Operand, node: Node) -> list[int] | None:

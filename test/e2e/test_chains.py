@@ -287,3 +287,51 @@ def test_exported(tmp_path):
     px.export(attention, path, "f32[b,t,8]", "f32[b,s,8]", "f32[b,s,4]", name="attention")
     q, k, v = data(2, 30, 8), data(2, 45, 8), data(2, 45, 4)
     agree(px.asarray(px.load(path)(q, k, v)), attention64(q, k, v))
+
+
+def _random_program(seed):
+    """Attention with everything about it drawn: layouts, sizes, what stands between and behind the products."""
+    rng = np.random.default_rng(seed)
+    batch = tuple(int(n) for n in rng.integers(1, 4, rng.integers(0, 3)))
+    rows, columns = int(rng.integers(8, 150)), int(rng.integers(2, 90))
+    depth, width = int(rng.integers(1, 40)), int(rng.integers(2, 40))
+    left, right, behind = (int(n) for n in rng.integers(0, 2, 3))
+    between = rng.permutation(["scale", "bias", "row bias", "mask", "tanh"])[: rng.integers(0, 5)]
+    form = rng.choice(["softmax", "late", "log", "sum of squares"])
+    shapes = [(*batch, depth, rows) if left else (*batch, rows, depth), (*batch, depth, columns) if right else
+              (*batch, columns, depth), (*batch, columns, width), (rows, columns), (rows, 1), (*batch, rows, width)]
+    arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+    def function(q, k, v, bias, row, residual):
+        q = px.matrix_transpose(q) if left else q
+        scores = q @ (k if right else px.matrix_transpose(k)) * 0.3
+        for step in between:
+            if step == "scale":
+                scores = scores * 0.5
+            elif step == "tanh":
+                scores = px.tanh(scores)
+            elif step == "mask":
+                scores = px.where(bias > 1.0, -2.0, scores)
+            else:
+                scores = scores + (bias if step == "bias" else row)
+        if form == "softmax":
+            result = px.softmax(scores, axis=-1) @ v
+        elif form == "late":
+            powers = px.exp(scores - px.max(scores, axis=-1, keepdims=True))
+            result = powers @ v / px.sum(powers, axis=-1, keepdims=True)
+        elif form == "log":
+            result = px.exp(scores - px.logsumexp(scores, axis=-1, keepdims=True)) @ v
+        else:
+            result = (scores * px.rsqrt(px.sum(scores * scores, axis=-1, keepdims=True) + 1.0)) @ v
+        return result * 2.0 + residual if behind else result
+
+    return function, arrays
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_programs(seed):
+    function, arrays = _random_program(seed)
+    assert chains(function, *arrays) == 1
+    with px.options(compiler="evaluator"):
+        expected = px.jit(function)(*(array.astype(np.float64) for array in arrays)).numpy()
+    agree(px.jit(function)(*arrays), expected, 2e-5)
