@@ -125,12 +125,12 @@ def torch(case: Case, a: dict[str, np.ndarray]) -> Callable[[], Any]:
 
 
 def numba(case: Case, a: dict[str, np.ndarray]) -> Callable[[], Any]:
-    """Products by BLAS, the gates in an explicit loop."""
-    from numba import njit, prange
+    """Products by BLAS, the gates in an explicit loop; threads for the gates get in the way of those of BLAS."""
+    from numba import njit
 
     one = np.float32(1)
 
-    @njit(parallel=True)
+    @njit
     def run(sequence, from_input, from_state, bias):  # type: ignore[no-untyped-def]
         steps, batch, units = sequence.shape
         projected = np.dot(sequence.reshape(steps * batch, units), from_input)
@@ -139,7 +139,7 @@ def numba(case: Case, a: dict[str, np.ndarray]) -> Callable[[], Any]:
         outputs = np.empty_like(sequence)
         for step in range(steps):
             gates = np.dot(output, from_state)
-            for i in prange(batch):
+            for i in range(batch):
                 for j in range(units):
                     row = step * batch + i
                     enter = one / (one + np.exp(-(gates[i, j] + projected[row, j] + bias[j])))
