@@ -12,6 +12,7 @@ sizes and strides may be run-time values; scratch is static.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -106,7 +107,7 @@ class Gemm(ProductLoops):
             self.tile = self.workspace.allocate(self.writer, element, self.row_block * blocking.column_block)
 
     def _cuts(self) -> list[tuple[int, int]]:
-        return [(self.rows, SHARED_ROWS), (self.columns, self.blocking.lanes)]
+        return [(self.rows, SHARED_ROWS), (self.columns, self.blocking.width)]
 
     def describe(self) -> str:
         """The schedule in words."""
@@ -201,8 +202,10 @@ class Gemm(ProductLoops):
 
     def _strips(self, part: Range, block: Block) -> None:
         """All columns of the block for a few rows: whole register blocks, then what is left as 8, 4, 2, 1 rows."""
+        rows, block_rows = self.sizes[self.rows], self.blocking.rows
+        multiple = math.gcd(rows, SHARED_ROWS, block_rows) if isinstance(rows, int) else 1
         self._groups(
-            part.length, self.blocking.rows, lambda count, at: self._strip(count, self.writer.add(part.start, at), block)
+            part.length, block_rows, multiple, lambda count, at: self._strip(count, self.writer.add(part.start, at), block)
         )
 
     def _strip(self, count: int, row: Index, block: Block) -> None:
@@ -229,17 +232,23 @@ class Gemm(ProductLoops):
             ]  # fmt: skip
             self.shared.call(writer, strip_kernel(self.shared, strip), values)
 
-        strip = Strip(self.product.element, count, blocking.vectors, blocking.lanes, packed)
-        columns = block.columns.length
+        whole_depth = block.depth.length == self.sizes[self.depth]
+        strip = Strip(self.product.element, count, blocking.vectors, blocking.lanes, packed, adds=not whole_depth)
+        columns, total = block.columns.length, self.sizes[self.columns]
+        if isinstance(total, int) and total % blocking.width == 0:
+            call(strip, 0, columns)  # blocks and the shares of threads are whole panels
+            return
         whole = writer.floor_to(columns, blocking.width)
         tail = writer.sub(columns, whole)
         if whole != 0:
             call(strip, 0, whole)
         strip = replace(strip, tail=True, guarded=self.right_panels is None)
+        if isinstance(total, int):
+            strip = replace(strip, vectors=-(-(total % blocking.width) // blocking.lanes))
         if isinstance(tail, str):
             writer.conditional(writer.compare("ne", tail, 0), partial(call, strip, whole, tail))
         elif tail:
-            call(replace(strip, vectors=-(-tail // blocking.lanes)), whole, tail)
+            call(strip, whole, tail)
 
     def _target(self, row: Index, block: Block) -> tuple[View, Index, Index]:
         """Where the sums of a row of the block go: memory, place, stride from row to row."""

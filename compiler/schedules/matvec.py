@@ -143,7 +143,7 @@ class InnerProducts(ProductLoops):
                 ]  # fmt: skip
                 self.shared.call(writer, name, values)
 
-        self._groups(rows.length, self.row_group, group)
+        self._groups(rows.length, self.row_group, 1, group)
         self._follow(rows)
 
     def _along(self, access: Access) -> Index:

@@ -12,8 +12,13 @@ from functools import partial
 from phalanx.compiler.schedules.cluster import load, store
 from phalanx.compiler.schedules.routine import Routine, Shared, widen
 from phalanx.compiler.schedules.text import Index
+from phalanx.compiler.schedules.workspace import element_bytes
 
 _ARGUMENTS = ("at", "across_step", "depth_step", "place", "count", "length")
+
+
+MASKED_BYTES = 32
+"""Shorter vectors have no masks: what is masked becomes a branch per element."""
 
 
 @dataclass(frozen=True)
@@ -107,28 +112,36 @@ class _Packer:
     def _squares(self, start: Index, place: Index, left: Index) -> None:
         """Squares of vectors are turned in registers; the last one may go beyond the panel, which the next one mends."""
         packing, writer = self.packing, self.writer
-        whole = writer.floor_to("%length", packing.lanes)
+        lanes = packing.lanes
 
         def squares(depth: str, mask: str | None) -> None:
+            if packing.width % lanes == 0:
+                body = partial(self._square, start, place, left, depth, mask)
+                writer.loop(0, packing.width, lanes, lambda first, _: body(first, lanes))
+                return
             # A square that is not full writes into the next row, so the squares in front of it come after it.
-            for first in reversed(range(0, packing.width, packing.lanes)):
-                self._square(start, place, left, depth, first, mask)
+            for first in reversed(range(0, packing.width, lanes)):
+                self._square(start, place, left, depth, mask, first, min(lanes, packing.width - first))
 
-        writer.loop(0, whole, packing.lanes, lambda depth, _: squares(depth, None))
-        rest = writer.sub("%length", whole)
-        mask = self.routine.mask(packing.lanes, rest)
-        writer.conditional(writer.compare("ne", rest, 0), lambda: squares(writer.index(whole), mask))
+        def masked(depth: str, _: list[str]) -> None:
+            squares(depth, self.routine.mask(lanes, writer.sub("%length", depth)))
 
-    def _square(self, start: Index, place: Index, left: Index, depth: str, first: int, mask: str | None) -> None:
+        whole: Index = 0
+        if lanes * element_bytes(packing.element) < MASKED_BYTES:
+            whole = writer.floor_to("%length", lanes)
+            writer.loop(0, whole, lanes, lambda depth, _: squares(depth, None))
+        writer.loop(whole, "%length", lanes, masked)
+
+    def _square(
+        self, start: Index, place: Index, left: Index, depth: str, mask: str | None, first: Index, count: int
+    ) -> None:
         packing, writer, routine = self.packing, self.writer, self.routine
         lanes = packing.lanes
         rows = []
-        for lane in range(lanes):
-            if first + lane < packing.width:
-                at = writer.add(self._across(start, left, first + lane), depth)
-                rows.append(widen(writer, routine.get("source", at, lanes, mask), packing.source, packing.element, lanes))
-            else:
-                rows.append(routine.zero(f"vector<{lanes}x{packing.element}>", packing.element))
+        for lane in range(count):
+            at = writer.add(self._across(start, left, writer.add(first, lane)), depth)
+            rows.append(widen(writer, routine.get("source", at, lanes, mask), packing.source, packing.element, lanes))
+        rows += [routine.zero(f"vector<{lanes}x{packing.element}>", packing.element)] * (lanes - count)
         for lane, value in enumerate(self._turned(rows)):
             target = writer.add(place, writer.mul(writer.add(depth, lane), packing.width))
             routine.put("panels", writer.add(target, first), lanes, value)

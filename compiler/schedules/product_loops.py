@@ -14,6 +14,9 @@ from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.compiler.schedules.workspace import Workspace
 
+SMALLER_GROUPS = (4, 1)
+"""What is left of the rows of a register block: as fast as they have sums, and few to compile."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -106,33 +109,26 @@ class ProductLoops:
 
         self.writer.loop(low, high, step, one)
 
-    def _bits(self, at: Index, left: Index, largest: int, body: Callable[[int, Index], None]) -> None:
-        """`body(count, position)` for what is left as counts of 8, 4, 2, 1: a few kernels serve all sizes."""
-        size = 1
-        while size * 2 <= largest:
-            size *= 2
-        while size:
-            if isinstance(left, int):
-                bit: Index = left & size
-                if bit:
-                    body(size, at)
-            else:
-                bit = self.writer.pure(f"arith.andi {left}, {self.writer.index(size)} : index", [left], "x")
-                self.writer.conditional(self.writer.compare("ne", bit, 0), partial(body, size, at))
-            at = self.writer.add(at, bit)
-            size //= 2
+    def _groups(self, length: Index, step: int, multiple: int, body: Callable[[int, Index], None]) -> None:
+        """`body(count, position)` for groups of `step`, then for what is left in groups of 4 and 1: few kernels serve all.
 
-    def _groups(self, length: Index, step: int, body: Callable[[int, Index], None]) -> None:
-        """`body(count, position)` for groups of `step`, then for what is left in smaller ones."""
-        whole = self.writer.floor_to(length, step)
-        if isinstance(whole, int) and whole <= step:
-            if whole:
-                body(step, 0)
-        else:
-            self.writer.loop(0, whole, step, lambda at, _: body(step, at))
-        left = self.writer.sub(length, whole)
-        if left != 0 and step > 1:
-            self._bits(whole, left, step - 1, body)
+        The length is known to be a multiple of `multiple`.
+        """
+        at: Index = 0
+        for count in [step, *(count for count in SMALLER_GROUPS if count < step)]:
+            end = self.writer.add(at, self.writer.floor_to(self.writer.sub(length, at), count))
+            if isinstance(at, int) and isinstance(end, int) and end <= at + count:
+                if end > at:
+                    body(count, at)
+            else:
+                self.writer.loop(at, end, count, partial(self._group, body, count))
+            at = end
+            if multiple % count == 0:
+                return
+
+    @staticmethod
+    def _group(body: Callable[[int, Index], None], count: int, position: str, _: list[str]) -> None:
+        body(count, position)
 
     def _address(self, access: Access, positions: dict[int, Index | None]) -> Index:
         """Where an access is at these positions of loops, and the current ones of the others."""

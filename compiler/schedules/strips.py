@@ -28,6 +28,7 @@ class Strip:
 
     `packed` is the row length of a packed left operand (its rows stand next to each other), 0 for one with strides.
     `tail` takes fewer columns than its vectors have; `guarded` then does not read the right operand behind them.
+    `adds` can add to the target, the others overwrite it.
     """
 
     element: str
@@ -37,6 +38,7 @@ class Strip:
     packed: int = 0
     tail: bool = False
     guarded: bool = False
+    adds: bool = False
 
     @property
     def name(self) -> str:
@@ -48,6 +50,7 @@ class Strip:
         notes = f"_packed{self.packed}" if self.packed else ""
         notes += "_tail" if self.tail else ""
         notes += "_guarded" if self.guarded else ""
+        notes += "_add" if self.adds else ""
         return f"px_multiply_{self.element}_{self.rows}x{self.vectors}x{self.lanes}{notes}"
 
 
@@ -94,9 +97,8 @@ class _Kernel:
     def _panel(self, right: Index, target: Index) -> None:
         strip, writer, routine = self.strip, self.writer, self.routine
         lines = [writer.add(target, writer.mul(row, "%target_step")) for row in range(strip.rows)]
-        for line in lines:
-            for vector in range(strip.vectors):
-                routine.prefetch("target", writer.add(line, vector * strip.lanes), write=True)
+        if strip.adds:
+            self._prefetch(target)
         zero = routine.zero(self.vector, strip.element)
         count = strip.rows * strip.vectors
         guard = self.masks if strip.guarded else [None] * strip.vectors
@@ -135,4 +137,18 @@ class _Kernel:
                 total = writer.value(f"{operation} {old}, {total} : {self.vector}")
                 routine.put("target", place, strip.lanes, total, mask)
 
-        writer.conditional(writer.compare("eq", "%add", 0), overwrite, add)
+        if strip.adds:
+            writer.conditional(writer.compare("eq", "%add", 0), overwrite, add)
+        else:
+            overwrite()
+
+    def _prefetch(self, target: Index) -> None:
+        """The target's lines are on their way while the sums are made."""
+        writer, strip = self.writer, self.strip
+
+        def row(number: str, _: list[str]) -> None:
+            line = writer.add(target, writer.mul(number, "%target_step"))
+            for vector in range(strip.vectors):
+                self.routine.prefetch("target", writer.add(line, vector * strip.lanes), write=True)
+
+        writer.loop(0, strip.rows, 1, row)

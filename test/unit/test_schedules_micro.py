@@ -15,9 +15,10 @@ from schedules_runner import Array, run
 from test_schedules_gemm import MATMUL, contraction
 
 from phalanx.compiler.context import context
-from phalanx.compiler.schedules.packing import Packing, packing_function
+from phalanx.compiler.schedules.packing import MASKED_BYTES, Packing, packing_function
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.strips import Strip, strip_kernel
+from phalanx.compiler.schedules.workspace import element_bytes
 from phalanx.compiler.targets.isa import isa, runs_here
 
 LEVELS = ["x86-64-v2", "x86-64-v3", "x86-64-v4"]
@@ -50,7 +51,8 @@ def test_the_text_is_valid(lanes: int, element: str) -> None:
         name = Packing("depth", element, element, 2 * lanes, lanes).name
         turned = next(op for op in module.body.operations if name in str(op.attributes["sym_name"]))
         stages = lanes.bit_length() - 1
-        assert str(turned).count("vector.shuffle") == 2 * 2 * stages * lanes  # two squares side by side, whole and ragged
+        squares = 2 if lanes * element_bytes(element) < MASKED_BYTES else 1  # short vectors have no masks for ragged ones
+        assert str(turned).count("vector.shuffle") == squares * stages * lanes
 
 
 @pytest.mark.parametrize("level", LEVELS)
