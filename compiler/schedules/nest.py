@@ -30,8 +30,9 @@ TILE = 32
 ROW_SCRATCH_BYTES = 1 << 16
 """Longest row (bytes) a value is kept in scratch for."""
 
-SEARCH_BLOCK = 4096
-"""Elements a search for the position of an extreme goes back to: they are still in the first-level cache."""
+SEARCH_BLOCK = 1024
+"""Elements a search for the position of an extreme goes back to, which are still in the first-level cache; half as many
+where a row has less than two such blocks. Rows below one block are walked twice."""
 
 UNROLL = 8
 UNROLL_COST = 12
@@ -127,7 +128,7 @@ class Nest(Walk):
         if len(self.reduced_loops) != 1 or stored or level == self.plan.last:
             return None
         low, high = self._range(self.reduced_loops[0])
-        if isinstance(low, int) and isinstance(high, int) and high - low < 2 * SEARCH_BLOCK:
+        if isinstance(low, int) and isinstance(high, int) and high - low < SEARCH_BLOCK:
             return None
         extremes, indices = self._reductions(level), self._reductions(level + 1)
         search = self.searches.get(indices[0]) if len(indices) == 1 else None
@@ -137,13 +138,15 @@ class Nest(Walk):
         """The extreme block by block; the level after walks only the block in which it was met first."""
         (loop,) = self.reduced_loops
         low, high = self._range(loop)
+        short = isinstance(low, int) and isinstance(high, int) and high - low < 2 * SEARCH_BLOCK
+        length = SEARCH_BLOCK // 2 if short else SEARCH_BLOCK
         extreme = search.extreme
         element = extreme.values[0].element
         (init,) = self._inits(extreme)
 
         def block(start: str, carried: list[str]) -> list[str]:
             best, where = carried
-            self.bounds[loop] = start, self.writer.min(self.writer.add(start, SEARCH_BLOCK), high)
+            self.bounds[loop] = start, self.writer.min(self.writer.add(start, length), high)
             self.memo = {}
             (found,) = self._carried_loops([loop], [init], [element], partial(self._point, [extreme]))
             better = search.better(self.writer, found, best)
@@ -152,9 +155,9 @@ class Nest(Walk):
                 self.writer.value(f"arith.select {better}, {start}, {where} : index"),
             ]
 
-        best, where = self.writer.loop(low, high, SEARCH_BLOCK, block, [init, self.writer.index(low)], [element, "index"])
+        best, where = self.writer.loop(low, high, length, block, [init, self.writer.index(low)], [element, "index"])
         self.rows[extreme, 0] = best
-        self.bounds[loop] = where, self.writer.min(self.writer.add(where, SEARCH_BLOCK), high)
+        self.bounds[loop] = where, self.writer.min(self.writer.add(where, length), high)
 
     def _row_nodes(self, level: int) -> None:
         self.memo = {}
