@@ -21,7 +21,7 @@ _FORGET_OTHERS = "elim-avail-extern"
 
 def in_parts(llvm: LlvmModule, exported: Sequence[str], compile_part: Callable[[LlvmModule, str], bytes]) -> list[bytes]:
     """`compile_part(module, passes to run first)` on the module, or on two parts of it at once when it is large."""
-    shares = _shares(llvm)
+    shares = _shares(llvm, exported)
     if shares is None:
         return [compile_part(llvm, "")]
     first, second = shares
@@ -49,9 +49,12 @@ def in_parts(llvm: LlvmModule, exported: Sequence[str], compile_part: Callable[[
     return [own, *objects]
 
 
-def _shares(llvm: LlvmModule) -> tuple[list[str], list[str]] | None:
-    """The large functions in two lists of about as many instructions; None when there is too little to share."""
-    sizes = {name: size for name, size in llvm.sizes.items() if size}
+def _shares(llvm: LlvmModule, exported: Sequence[str]) -> tuple[list[str], list[str]] | None:
+    """The large functions in two lists of about as many instructions; None when there is too little to share.
+
+    Exported ones are not dealt out, however large many arguments make them: they stay with the first part.
+    """
+    sizes = {name: size for name, size in llvm.sizes.items() if size and name not in exported}
     large = sorted((name for name, size in sizes.items() if size >= _LARGE), key=lambda name: (-sizes[name], name))
     if len(large) < 2 or sum(sizes[name] for name in large) < _WORTH_PARTS or llvm.has_variables():
         return None

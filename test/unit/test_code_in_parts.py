@@ -106,3 +106,16 @@ def test_a_function_of_many_kernels() -> None:
     y = np.tanh(x @ w) @ (x @ w.T)
     e = np.exp(y - y.max(axis=0))
     np.testing.assert_allclose(f(x, w).numpy(), e / e.sum(axis=0), rtol=1e-3, atol=1e-5)
+
+
+def test_many_arguments_make_an_entry_as_large_as_a_function() -> None:
+    """The entry stays with the first part, also when it is one of the large functions."""
+    arrays = [np.full((3, 2), number, np.float32) for number in range(120)]
+
+    def function(*arrays):
+        total = px.softmax(arrays[0] @ px.matrix_transpose(arrays[1]), axis=-1)
+        for array in arrays:
+            total = px.tanh(total @ array) @ px.matrix_transpose(array)
+        return total
+
+    assert px.jit(function)(*arrays).shape == (3, 3)
