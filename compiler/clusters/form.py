@@ -12,6 +12,7 @@ from phalanx.compiler.clusters.chain import find_chains
 from phalanx.compiler.clusters.merge import merge
 from phalanx.compiler.clusters.model import Block, Cluster, Node, Operand, Tensor
 from phalanx.compiler.clusters.order import Order
+from phalanx.compiler.clusters.widen import widening
 
 MAX_NODES = 80
 MAX_STREAMS = 20
@@ -105,8 +106,27 @@ class Former:
             self._add(node, cluster, role, others)
             self._merge_producers(node)
             return True
+        if self._join_widened(node, dependencies):
+            return True
         if reasons:
             self.remarks.append(Remark(f"not fused: {reasons[0]}", str(node.location), missed=True))
+        return False
+
+    def _join_widened(self, node: Node, dependencies: set[int]) -> bool:
+        """Take the cluster of an operand of fewer dimensions along, where nothing else shares the node's loops."""
+        producers = {ref.tensor.unit for ref in node.reads if ref.tensor.block is self.block}
+        for cluster in sorted((c for c in producers if c is not None), key=lambda c: -c.number):
+            wider = widening(cluster, node)
+            if wider is None:
+                continue
+            others = dependencies - {cluster.number}
+            wider.make()
+            role = self._role(node, cluster)
+            if role in ("full", "row") and not self.order.reaches(cluster.number, others):
+                self._add(node, cluster, role, others)
+                self._merge_producers(node)
+                return True
+            wider.take_back()
         return False
 
     def _merge_producers(self, node: Node) -> None:
@@ -116,7 +136,12 @@ class Former:
         producers = {o.tensor.unit for o in node.operands if o.tensor is not None and o.tensor.block is self.block}
         for other in sorted((c for c in producers if c is not None and c is not cluster), key=lambda c: -c.number):
             location = other.nodes[0].location
+            wider = widening(other, node) if node.domain == cluster.domain else None
+            if wider is not None:
+                wider.make()
             if not merge(other, cluster, self.order, MAX_NODES, MAX_STREAMS, MAX_CHAINED_REDUCTIONS):
+                if wider is not None:
+                    wider.take_back()
                 continue
             self.remarks.append(Remark(f"fused with the loop of line {line_of(location)}", str(node.location)))
             for tensor in {o.tensor for moved in cluster.nodes for o in moved.operands if o.tensor is not None}:
