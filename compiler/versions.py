@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 
 _STAMP = re.compile(r"// phalanx (\S+), MLIR (\S+)")
@@ -11,6 +10,8 @@ _BINDINGS = "xtc-mlir-python-bindings"
 
 def installed(package: str) -> str | None:
     """The version of an installed distribution; None when it is not installed."""
+    import importlib.metadata  # for keys on disk and stamps: a first call without them does without
+
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -24,6 +24,7 @@ from phalanx.runtime import epoch
 
 ENVIRONMENT_VARIABLE = "PHALANX_NUM_THREADS"
 _OPENMP_NAMES = ("libomp", "libiomp5")
+_OPENMP_USUAL = "cmeel.prefix/lib/libiomp5"  # where the first of the wheels below puts it, next to its packages
 _OPENMP_WHEELS = ("cmeel-libomp", "intel-openmp")
 
 _default: int | None = None
@@ -187,9 +188,12 @@ def _loaded_openmp() -> Path | None:
 
 def _installed_openmp() -> Path | None:
     """The OpenMP runtime of an installed wheel."""
-    import importlib.metadata  # 60 ms that `import phalanx` need not pay
-
     suffix = ".dylib" if sys.platform == "darwin" else ".so"
+    usual = next(filter(Path.exists, (Path(entry, _OPENMP_USUAL + suffix) for entry in sys.path)), None)
+    if usual is not None:
+        return usual.resolve()
+    import importlib.metadata  # 20 ms that most first calls need not pay
+
     wanted = [name + suffix for name in _OPENMP_NAMES]
     for wheel in _OPENMP_WHEELS:
         try:

@@ -14,15 +14,9 @@ Other packages add passes by entry points, or `phalanx-opt --load=FILE_OR_MODULE
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
-import importlib.metadata
-import importlib.util
 import inspect
-import pkgutil
-import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
@@ -88,8 +82,16 @@ def _module_names(name: str) -> list[str]:
 
 
 @functools.cache
-def _offered() -> dict[str, importlib.metadata.EntryPoint]:
+def _files() -> frozenset[str]:
+    """Stems of the files in `compiler/passes/`."""
+    return frozenset(file.stem for folder in passes.__path__ for file in Path(folder).glob("*.py"))
+
+
+@functools.cache
+def _offered() -> dict[str, Any]:
     """Passes of installed packages: entry points of the group `phalanx.passes`, by the name of the pass."""
+    import importlib.metadata  # for passes that neither we nor MLIR have: it reads every installed package
+
     return {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
 
 
@@ -106,21 +108,26 @@ def _import_offered(name: str) -> None:
                            hint=f'write @pass_("{name}", "what it does")')
 
 
-def find(name: str) -> PassInfo | None:
-    """The Python pass of that name, its file imported if need be; None when there is none."""
+def known(name: str) -> PassInfo | None:
+    """The Python pass of that name among ours and those imported so far; None when there is none."""
     if name not in _registered:
-        for stem in _module_names(name):
-            if stem.isidentifier() and importlib.util.find_spec(f"{passes.__name__}.{stem}"):
-                importlib.import_module(f"{passes.__name__}.{stem}")
-                break
-        else:
-            if name in _offered():
-                _import_offered(name)
+        stem = next((stem for stem in _module_names(name) if stem in _files()), None)
+        if stem is not None:
+            importlib.import_module(f"{passes.__name__}.{stem}")
+    return _registered.get(name)
+
+
+def find(name: str) -> PassInfo | None:
+    """The Python pass of that name, its package imported if need be; None when there is none."""
+    if known(name) is None and not any(stem in _files() for stem in _module_names(name)) and name in _offered():
+        _import_offered(name)
     return _registered.get(name)
 
 
 def all_passes() -> dict[str, PassInfo]:
     """Every Python pass, by name: ours, and those of installed packages."""
+    import pkgutil  # as below: only for listings and errors, and slow to import
+
     for module in pkgutil.iter_modules(passes.__path__):
         importlib.import_module(f"{passes.__name__}.{module.name}")
     for name in _offered():
@@ -154,6 +161,8 @@ def _value(info: PassInfo, key: str, kind: type, text: str) -> Any:
 def nearest(name: str, known: Any) -> str | None:
     """A hint that names the closest known names."""
     names = sorted(known)
+    import difflib
+
     near = difflib.get_close_matches(name, names, 3, cutoff=0.5)
     if near:
         return f"did you mean {' or '.join(near)}?"
@@ -166,6 +175,8 @@ def upstream_names() -> frozenset[str]:
     tool = find_tool("mlir-opt")
     if tool is None:
         return frozenset()
+    import subprocess
+
     text = subprocess.run([tool, "--help"], capture_output=True, text=True, check=False).stdout
     entries = (line.split()[0] for line in text.splitlines() if line.startswith("      --") and " - " in line)
     return frozenset(entry.removeprefix("--").partition("=")[0] for entry in entries)
@@ -178,4 +189,6 @@ def find_tool(name: str) -> str | None:
             candidate = Path(base or ".") / package / "bin" / name
             if candidate.is_file():
                 return str(candidate)
+    import shutil
+
     return shutil.which(name)

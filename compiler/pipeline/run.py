@@ -52,12 +52,23 @@ def resolve(text: str) -> list[Step]:
 def _step(item: Item) -> Step:
     key = (ir.Context.current, str(item))
     if key not in _steps:
-        _steps[key] = _python_step(item) or _upstream_step(item)
+        _steps[key] = _python_step(item, registry.known) or _other_step(item)
     return _steps[key]
 
 
-def _python_step(item: Item) -> Step | None:
-    info = registry.find(item.name) if item.inner is None else None
+def _other_step(item: Item) -> Step:
+    """A pass of MLIR, or of an installed package: those are only looked for when MLIR has none of that name."""
+    try:
+        return _upstream_step(item)
+    except CompileError:
+        step = _python_step(item, registry.find)
+        if step is None:
+            raise
+        return step
+
+
+def _python_step(item: Item, find: Callable[[str], registry.PassInfo | None]) -> Step | None:
+    info = find(item.name) if item.inner is None else None
     if info is None:
         return None
     options = registry.parse_options(info, parse.read_options(item.options or "", info.name))
