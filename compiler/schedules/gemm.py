@@ -123,7 +123,7 @@ class Gemm(ProductLoops):
 
     def _inside(self) -> None:
         inside = self._columns_then_depths if self.holder is None else self._depths_then_columns
-        self._blocks(*self._range(self.rows), self.row_block, inside)
+        self._blocks_of(self.rows, self.row_block, inside)
 
     def _depths(self, body: Callable[[Range], None]) -> None:
         """Blocks of the depth; one of length 0 when there is no depth at all, which makes sums of nothing."""
@@ -139,8 +139,8 @@ class Gemm(ProductLoops):
     def _depths_then_columns(self, rows: Range) -> None:
         def one(depth: Range) -> None:
             left = self._left(rows, depth)
-            self._blocks(
-                *self._range(self.columns),
+            self._blocks_of(
+                self.columns,
                 self.blocking.column_block,
                 lambda columns: self._block(Block(rows, columns, depth, left, self._right(columns, depth))),
             )
@@ -155,7 +155,7 @@ class Gemm(ProductLoops):
                 )
             )
 
-        self._blocks(*self._range(self.columns), self.blocking.column_block, one)
+        self._blocks_of(self.columns, self.blocking.column_block, one)
 
     def _block(self, block: Block) -> None:
         def one(part: Range) -> None:

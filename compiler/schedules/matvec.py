@@ -104,7 +104,7 @@ class InnerProducts(ProductLoops):
 
     def _inside(self) -> None:
         right = self._right()
-        self._blocks(*self._range(self.rows), ROW_BLOCK, lambda rows: self._rows(rows, right))
+        self._blocks_of(self.rows, ROW_BLOCK, lambda rows: self._rows(rows, right))
 
     def _right(self) -> tuple[View, Index, Index, Index]:
         """The right operand: memory, start, strides from column to column and from vector to vector of the depth."""
@@ -201,7 +201,7 @@ class Combination(ProductLoops):
         return [(self.product.free, self.lanes)]
 
     def _inside(self) -> None:
-        self._blocks(*self._range(self.product.free), self.block, self._columns)
+        self._blocks_of(self.product.free, self.block, self._columns)
 
     def _columns(self, columns: Range) -> None:
         product, writer = self.product, self.writer

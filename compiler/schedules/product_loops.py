@@ -109,6 +109,14 @@ class ProductLoops:
 
         self.writer.loop(low, high, step, one)
 
+    def _blocks_of(self, loop: int, step: int, body: Callable[[Range], None]) -> None:
+        """`body(range)` for every block of a loop, or of the part of it that is wanted."""
+        low, high = self._range(loop)
+        if static(self.sizes[loop]) <= step:
+            body(Range(low, self.writer.sub(high, low)))
+        else:
+            self._blocks(low, high, step, body)
+
     def _groups(self, length: Index, step: int, multiple: int, body: Callable[[int, Index], None]) -> None:
         """`body(count, position)` for groups of `step`, then for what is left in groups of 4 and 1: few kernels serve all.
 
