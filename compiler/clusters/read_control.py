@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from mlir import ir
 
 from phalanx.compiler.clusters import sizes
-from phalanx.compiler.clusters.model import Block, Carry, Control, Node, Opaque, Ref, Tensor
+from phalanx.compiler.clusters.model import Block, Carry, Control, Empty, Node, Opaque, Ref, Tensor
+from phalanx.compiler.clusters.overwritten import written_over
 from phalanx.compiler.clusters.read_common import is_tensor
 from phalanx.compiler.clusters.read_nests import outside_values
 from phalanx.compiler.clusters.sizes import Size
@@ -104,6 +105,10 @@ def read_for(reader: Reader, op: Any, block: Block) -> None:
     if control.bounds and all(isinstance(bound, int) for bound in control.bounds):
         low, high, step = (int(bound) for bound in control.bounds)  # type: ignore[arg-type]
         control.trips = max(0, -(-(high - low) // step))
+    for carry in carries:
+        if written_over(control, carry):
+            undefined = Empty(carry.inside.sizes, carry.inside.element)
+            carry.init = reader.materialise(undefined, block, op)
     node = _finish(reader, op, block, control)
     for value in limits:
         reader.need(node, value)
