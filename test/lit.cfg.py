@@ -15,7 +15,7 @@ from phalanx.compiler.pipeline.registry import find_tool  # noqa: E402
 config.name = "phalanx"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir", ".py", ".test"]
-config.excludes = ["lit.cfg.py", "conftest.py", "Inputs", "Output", "unit", "ops", "e2e"]
+config.excludes = ["lit.cfg.py", "conftest.py", "Inputs", "Output", "unit", "ops", "e2e", "support"]
 config.excludes += [file.name for file in (ROOT / "test").rglob("test_*.py")]  # pytest's
 config.test_source_root = str(ROOT / "test")
 config.test_exec_root = os.environ.get("PHALANX_LIT_OUTPUT", str(ROOT / "build" / "lit"))

@@ -64,9 +64,10 @@ func.func private @columns(%x: memref<f32>, %y: memref<f32> {llvm.noalias}, %ws:
 
 // -----
 
-// A product: its panel packed and its registers filled by functions that all products of a module share.
-// CHECK-LABEL: func.func private @product
-// CHECK: vector.store %{{.*}} : memref<?xf32>, vector<8xf32>
+// A product, too small to pack its operands: its registers are filled by a function that all products of a module share.
+// CHECK-LABEL: func.func private @product({{.*}} px.workspace = 0
+// CHECK: func.call @[[ROUTINE:px_multiply[a-z0-9_]*]]
+// CHECK: func.func private @[[ROUTINE]]
 // CHECK: scf.for {{.*}} iter_args
 // CHECK: vector.load
 // CHECK: vector.broadcast
