@@ -56,7 +56,7 @@ def value(objects: list[bytes]) -> int:
 def test_an_entry_that_is_large_itself_stays_visible() -> None:
     body = "\n".join(f"  %v{j + 1} = mul i64 %v{j}, %x" for j in range(700))
     entry = f"define i64 @entry(i64 %x) {{\n  %v0 = call i64 @large0(i64 %x)\n{body}\n  ret i64 %v700\n}}"
-    text = source(3).replace(source(3)[source(3).index("define i64 @entry"):], entry)
+    text = source(6).replace(source(6)[source(6).index("define i64 @entry"):], entry)
     objects = compiled(text)
     assert len(objects) == 2 and read_symbols(join(objects)).defined == ("entry",)
     value(objects)
