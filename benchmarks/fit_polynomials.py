@@ -119,6 +119,10 @@ def fits() -> list[Fit]:
         x = 3.75 * (1 + t) / (1 - t)
         return mp.exp(x * x) * mp.erfc(x) * (1 + 2 * x)
 
+    def short_scaled_erfc(d: Real) -> Real:
+        x = 1 / d - 3
+        return mp.exp(x * x) * mp.erfc(x) / d
+
     def share(power_of_x: int, of: Function) -> Function:
         return lambda x: x**power_of_x / of(x) if x else mp.mpf(0)
 
@@ -138,7 +142,7 @@ def fits() -> list[Fit]:
         Fit(logarithm, "LOG_64", atanh_tail, 0, s_high**2 * 1.001, lambda z: z),
         Fit(power, "LOG_TAIL_64", long_tail, 0, ratio**2, lambda z: z * z / 2),
         Fit(power, "LOG2_OF_SINGLE_64", log2_ratio_tail, 0, (root2_ratio * 1.0005) ** 2, lambda z: z * ln2 / 2),
-        Fit(power, "EXP2_OF_SINGLE_64", exp2_tail, -0.501, 0.501, share(1, lambda r: mp.exp(r * ln2))),
+        Fit(e, "EXP2_OF_SINGLE_64", exp2_tail, -0.501, 0.501, share(1, lambda r: mp.exp(r * ln2))),
         Fit(power, "INVERSE_CBRT", lambda t: t ** (-mp.mpf(1) / 3), 0.353, 2.83, lambda t: t ** (mp.mpf(1) / 3)),
         Fit(h, "TANH_32", _odd(mp.tanh, -mp.mpf(1) / 3, "1e-12"), 0, mp.mpf(0.626) ** 2, share_of_root(mp.tanh)),
         Fit(trigonometric, "SIN_32", sine, 0, octant, share_of_root(mp.sin)),
@@ -151,6 +155,10 @@ def fits() -> list[Fit]:
         Fit(error_function, "ERF_64", erf_ratio, 0, 1, lambda _: mp.mpf(1)),
         Fit(error_function, "LOG_ERFC_32", lambda x: mp.log(mp.erfc(x)), 0.95, 4, lambda x: mp.erfc(x) / mp.erf(x)),
         Fit(error_function, "ERFCX_64", scaled_erfc, mp.mpf(-13) / 17, mp.mpf(97) / 127, lambda t: 1 / scaled_erfc(t)),
+        Fit(
+            error_function, "ERFCX_OF_SINGLE_64", short_scaled_erfc, 1 / mp.mpf("13.1"), 1 / mp.mpf(3),
+            lambda d: 1 / short_scaled_erfc(d),
+        ),
     ]
 
 

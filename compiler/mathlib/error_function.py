@@ -2,13 +2,13 @@
 
 f32 erf: x + x P(x**2) below 1, 1 - e**Q(x) beyond. f64: the same near zero, and beyond
 e**(-x**2) (1 + 2x) erfcx(x) / (1 + 2x), Shepherd and Laframboise's form, with x**2 in double-double.
+f32 erfc: the product in f64, where x**2 is exact, with a polynomial in 1 / (x + 3) that serves near zero too.
 """
 
 from __future__ import annotations
 
-from phalanx.compiler.mathlib.double import through_double
 from phalanx.compiler.mathlib.emitter import Emitter, Value
-from phalanx.compiler.mathlib.exponential import exp_normal, exp_scaled
+from phalanx.compiler.mathlib.exponential import LOG2_E, exp2_of_single, exp_normal, exp_scaled
 
 # erf(x) / x - 1 in x**2 for |x| < 1: 2**-30 and 2**-63.
 ERF_32 = (0.12837917, -0.37612626, 0.112835854, -0.026853813, 0.0051883277, -0.00080101937, 7.853862e-05)
@@ -29,6 +29,12 @@ ERFCX_64 = (
     1.7363582699671703e-06, -4.545184693840173e-08, -2.3916982793236003e-07, 1.3595600547671969e-08,
     2.4179884542335643e-08,
 )  # fmt: skip
+# (x + 3) e**(x**2) erfc(x) in 1 / (x + 3) on [0, 10.1]: 2**-34.8.
+ERFCX_OF_SINGLE_64 = (
+    0.5642020309165867, 1.6915559198475425, 4.832557758426258, 11.895953841649227,
+    42.25443124510787, -44.76805402160385, 905.6680597021069, -3674.0131553462465,
+    13126.140232983305, -28998.89829584879, 32420.482830626057, -14492.92299883641,
+)  # fmt: skip
 # The tail of erfc is computed times 2**64, so that its exponential is no denormal before the end.
 _TAIL_SHIFT = 64
 
@@ -47,15 +53,26 @@ def erf(emitter: Emitter, x: Value) -> Value:
     return emitter.copysign(emitter.select(magnitude < 1.0, small, large), x)
 
 
-@through_double
 def erfc(emitter: Emitter, x: Value) -> Value:
     """1 - erf(x), with full relative accuracy in the tail."""
+    if not emitter.is_double:
+        return _erfc_of_single(emitter, x)
     magnitude = emitter.absolute(x)
     centre = emitter.constant(1.0) - emitter.copysign(_erf_near_zero(emitter, magnitude), x)
     tail = _erfc_tail(emitter, magnitude) * 2.0**-_TAIL_SHIFT
     outer = emitter.select(x < 0.0, emitter.constant(2.0) - tail, tail)
     central = (x < 0.5) & (x > -1.0)
     return emitter.select(central, centre, outer)
+
+
+def _erfc_of_single(emitter: Emitter, x: Value) -> Value:
+    """erfc of f32, computed in f64 and rounded once; erfc(10.1) is below half the smallest float."""
+    double = emitter.as_double()
+    magnitude = double.extend(emitter.clamp_above(emitter.absolute(x), 10.1))
+    inverse = double.constant(1.0) / (magnitude + 3.0)
+    decay = exp2_of_single(double, magnitude * magnitude * -LOG2_E)
+    tail = decay * inverse * double.polynomial(inverse, ERFCX_OF_SINGLE_64)
+    return emitter.truncate(double.select(x < 0.0, double.constant(2.0) - tail, tail))
 
 
 def _erf_near_zero(emitter: Emitter, magnitude: Value) -> Value:

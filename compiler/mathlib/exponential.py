@@ -57,6 +57,9 @@ EXP2_64 = (
     7.0738586266926905e-09,
     4.434733964243899e-10,
 )
+# (2**r - 1) / r: 2**-34.3.
+EXP2_OF_SINGLE_64 = (0.6931471807068369, 0.24022651070999326, 0.05550410360009281, 0.00961803740580433,
+                     0.0013333938041777754, 0.00015467008618511157, 1.5195938319526957e-05)  # fmt: skip
 
 
 def exp(emitter: Emitter, x: Value) -> Value:
@@ -109,6 +112,14 @@ def exp2(emitter: Emitter, x: Value) -> Value:
     r = x - number
     tail = emitter.split_polynomial(r, EXP2_64 if emitter.is_double else EXP2_32)
     return emitter.scale(emitter.fma(tail, r, 1.0), exponent)
+
+
+def exp2_of_single(emitter: Emitter, x: Value) -> Value:
+    """2**x in f64 for |x| <= 200 and a result that is rounded to f32."""
+    shifted = x + emitter.format.magic
+    r = x - (shifted - emitter.format.magic)
+    grown = emitter.fma(emitter.split_polynomial(r, EXP2_OF_SINGLE_64), r, 1.0)
+    return emitter.from_bits(emitter.bits(grown) + (emitter.bits(shifted) << emitter.format.mantissa))
 
 
 def expm1(emitter: Emitter, x: Value) -> Value:

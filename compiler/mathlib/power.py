@@ -9,7 +9,7 @@ import math
 
 from phalanx.compiler.mathlib.double import add_pairs, constant_pair, multiply_pairs, through_double
 from phalanx.compiler.mathlib.emitter import Emitter, Pair, Value
-from phalanx.compiler.mathlib.exponential import EXP2_64
+from phalanx.compiler.mathlib.exponential import EXP2_64, exp2_of_single
 from phalanx.compiler.mathlib.logarithm import split_exponent
 
 _LOG2_E = (1.4426950408889634, 2.0355273740931033e-17)
@@ -20,9 +20,6 @@ LOG_TAIL_64 = (0.40000000000002256, 0.2857142857009987, 0.2222222251986155, 0.18
 _TWICE_LOG2_E = 2.8853900817779268
 # (2 atanh(s) - 2 s) log2(e) / s**3 in s**2: 2**-44.9 of the logarithm.
 LOG2_OF_SINGLE_64 = (0.9617966940584113, 0.5770779529442095, 0.4122084305823465, 0.3199334828076553, 0.2825594377100245)
-# (2**r - 1) / r: 2**-34.3.
-EXP2_OF_SINGLE_64 = (0.6931471807068369, 0.24022651070999326, 0.05550410360009281, 0.00961803740580433,
-                     0.0013333938041777754, 0.00015467008618511157, 1.5195938319526957e-05)  # fmt: skip
 # t**(-1/3) on [0.35, 2.83]: 2**-9.6, the start of two steps of third order.
 INVERSE_CBRT = (2.1251803811447187, -3.0535348442986985, 3.7929061908420723, -2.819366122381411,
                 1.1995666800926572, -0.26907144612926465, 0.024621277330374378)  # fmt: skip
@@ -38,7 +35,7 @@ def power(emitter: Emitter, x: Value, y: Value) -> Value:
     else:
         double = emitter.as_double()
         exponent = double.extend(bounded) * _log2_of_single(double, double.extend(magnitude))
-        result = emitter.truncate(_two_to_the_single(double, exponent))
+        result = emitter.truncate(exp2_of_single(double, double.clamp_below(double.clamp_above(exponent, 200.0), -200.0)))
     return _with_special_cases(emitter, x, y, result)
 
 
@@ -72,15 +69,6 @@ def _log2_of_single(emitter: Emitter, x: Value) -> Value:
     square = s * s
     tail = emitter.fma(emitter.polynomial(square, LOG2_OF_SINGLE_64), square, _TWICE_LOG2_E)
     return emitter.fma(tail, s, exponent)
-
-
-def _two_to_the_single(emitter: Emitter, x: Value) -> Value:
-    """2**x in f64 for a result that is rounded to f32, which overflows and underflows long before f64 does."""
-    bounded = emitter.clamp_below(emitter.clamp_above(x, 200.0), -200.0)
-    shifted = bounded + emitter.format.magic
-    r = bounded - (shifted - emitter.format.magic)
-    grown = emitter.fma(emitter.split_polynomial(r, EXP2_OF_SINGLE_64), r, 1.0)
-    return emitter.from_bits(emitter.bits(grown) + (emitter.bits(shifted) << emitter.format.mantissa))
 
 
 def _log2_pair(emitter: Emitter, magnitude: Value) -> Pair:
