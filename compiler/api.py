@@ -95,29 +95,29 @@ class Defn:
             result = entry(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        return self._call_in_python(args, kwargs)
-
-    def _call_in_python(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if state.current() is not None:
             return self.function(*args, **kwargs)
         try:
-            for warm in (self._warm, *self._older) if self._warm is not None else ():
-                if warm.in_force():
-                    leaves = args if warm.only and not kwargs else self._like_last(warm, args, kwargs)
-                    if leaves is not None and warm.fits(leaves):
-                        result = warm.run(leaves)
-                        self._entry = warm.entry
-                        return result
-            version = config.version()
-            with config.call_options(self.options) if self.options else _nothing:
-                signature = self._flatten(args, kwargs)
-                compiled = self._lookup(signature)
-                result = compiled.run(signature.leaves)
-                self._remember(Warm.after(compiled, args, kwargs, signature.leaves, signature.structure, signature.static,
-                                          version))
-            return result
+            return self._call_in_python(args, kwargs)
         except PhalanxError as error:
             raise for_user(error) from error.__cause__
+
+    def _call_in_python(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for warm in (self._warm, *self._older) if self._warm is not None else ():
+            if warm.in_force():
+                leaves = args if warm.only and not kwargs else self._like_last(warm, args, kwargs)
+                if leaves is not None and warm.fits(leaves):
+                    result = warm.run(leaves)
+                    self._entry = warm.entry
+                    return result
+        version = config.version()
+        with config.call_options(self.options) if self.options else _nothing:
+            signature = self._flatten(args, kwargs)
+            compiled = self._lookup(signature)
+            result = compiled.run(signature.leaves)
+            self._remember(Warm.after(compiled, args, kwargs, signature.leaves, signature.structure, signature.static,
+                                      version))
+        return result
 
     def _remember(self, warm: Warm | None) -> None:
         """Take the short way for calls like this one from now on; the ways of a few calls before stay open."""

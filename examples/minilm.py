@@ -55,7 +55,8 @@ def layer_norm(layer: Params, x: px.Tensor) -> px.Tensor:
     centred = x - px.mean(x, axis=-1, keepdims=True)
     variance = px.mean(centred * centred, axis=-1, keepdims=True)
     normal: px.Tensor = centred * px.rsqrt(variance + EPSILON)
-    return normal * layer["weight"] + layer["bias"]
+    scaled: px.Tensor = normal * layer["weight"] + layer["bias"]
+    return scaled
 
 
 def attention(layer: Params, x: px.Tensor, bias: px.Tensor) -> px.Tensor:
@@ -151,7 +152,8 @@ def ship(params: Params, tokens: np.ndarray, mask: np.ndarray, console: Console)
         np.savez(place / "inputs.npz", tokens=tokens, mask=mask)
         files = [str(place / file) for file in ("minilm.so", "inputs.npz", "result.npy")]
         subprocess.run([sys.executable, "-c", CLIENT, *files], check=True)
-        return np.load(place / "result.npy")
+        result: np.ndarray = np.load(place / "result.npy")
+        return result
 
 
 def main() -> None:
