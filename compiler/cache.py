@@ -17,10 +17,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from phalanx.compiler import config
+from phalanx.dialects.records import record
 
 _MAGIC = b"PXCACHE1"
 _HEADER = struct.Struct("<8s32sI")  # magic, checksum of what follows, bytes of JSON
@@ -30,7 +30,7 @@ _ABANDONED_SECONDS = 3600.0
 _READ_ERRORS = (OSError, ValueError, KeyError, TypeError, struct.error)
 
 
-@dataclass(frozen=True)
+@record
 class Entry:
     """One compiled object and what it was made from; `parts` are the components of its key, by name."""
 
@@ -62,7 +62,7 @@ class Entry:
         return cls(described["label"], described["parts"], body[length:], tuple(described["overwrites"]))
 
 
-@dataclass(frozen=True)
+@record
 class Listed:
     """One line of `phalanx cache ls`."""
 

@@ -14,16 +14,16 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from phalanx.compiler.pipeline.diagnostics import shorten
 from phalanx.dialects.errors import CompileError
+from phalanx.dialects.records import record
 
 _MARK = "phalanx: running "
 
 
-@dataclass
+@record(frozen=False)
 class Announcer:
     """An instrument that says which pass is about to run, so that the last one said is the one that died."""
 

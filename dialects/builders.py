@@ -8,7 +8,6 @@ result is rounded once per op, as NumPy does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,14 @@ from phalanx.dialects.attributes import encode_array
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import DType
+from phalanx.dialects.records import record
 from phalanx.dialects.types import compute_type, storage_tensor_type, storage_type
 
 # One entry of an indexing map: a loop number, a constant ("c", value) or scale*d + offset ("d", loop, scale, offset).
 MapEntry = Any
 
 
-@dataclass(frozen=True)
+@record
 class Lowered:
     """A tensor on the lowered side: its SSA value (storage type) and what the px stage knew of it."""
 

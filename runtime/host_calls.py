@@ -11,12 +11,12 @@ import ctypes
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from phalanx.dialects.errors import DTypeError, ShapeError
+from phalanx.dialects.records import record, replace
 from phalanx.runtime.signature import Argument
 
 Array = np.ndarray[Any, Any]
@@ -35,7 +35,7 @@ class HostSite(Protocol):
         """Run the Python function on read-only arrays; the results have the types of `outputs`."""
 
 
-@dataclass(frozen=True)
+@record
 class HostCallback:
     """A named Python function with the types it takes and gives.
 

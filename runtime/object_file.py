@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from phalanx.dialects.errors import ArtifactError
+from phalanx.dialects.records import record
 
 _JOINED = b"PXOBJECTS1\0"
 _ELF_MAGIC = b"\x7fELF\x02\x01"
@@ -24,7 +24,7 @@ _MACHO_SYMTAB = 2
 _MACHO_STAB, _MACHO_PRIVATE, _MACHO_EXTERNAL, _MACHO_TYPE = 0xE0, 0x10, 0x01, 0x0E
 
 
-@dataclass(frozen=True)
+@record
 class SymbolTable:
     """Global names of an object: `defined` (visible to others) and `undefined` (needed from others).
 

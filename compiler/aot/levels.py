@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from mlir import ir
@@ -19,6 +18,7 @@ from phalanx.compiler.targets.cpu import ALIGNMENT, llvm_passes, workspace_bytes
 from phalanx.compiler.targets.isa import Isa, host, isa
 from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, translate
 from phalanx.dialects.errors import ArgumentError, CompileError
+from phalanx.dialects.records import replace
 
 #: exported code is compiled once and run often, so LLVM does at least this much
 LEAST_OPT_LEVEL = 2

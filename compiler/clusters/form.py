@@ -6,13 +6,12 @@ value over the same domain; the first legal one takes it, else it starts its own
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from phalanx.compiler.clusters.chain import find_chains
 from phalanx.compiler.clusters.merge import merge
 from phalanx.compiler.clusters.model import Block, Cluster, Node, Operand, Tensor
 from phalanx.compiler.clusters.order import Order
 from phalanx.compiler.clusters.widen import widening
+from phalanx.dialects.records import record
 
 MAX_NODES = 80
 MAX_STREAMS = 20
@@ -20,7 +19,7 @@ MAX_CHAINED_REDUCTIONS = 2  # softmax, layernorm: more passes re-read and recomp
 RECENT_READERS = 8  # siblings tried per value, so that a value read a thousand times stays cheap
 
 
-@dataclass(frozen=True)
+@record
 class Remark:
     """Why something was or was not fused, with the op's location."""
 

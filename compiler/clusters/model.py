@@ -5,17 +5,17 @@ These form one cyclic graph, so they compare by identity and have no generated `
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from phalanx.compiler.clusters.sizes import Size, product
 from phalanx.compiler.clusters.view import Access, View
 from phalanx.dialects.errors import CompileError
+from phalanx.dialects.records import field, record
 
 BYTES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "bf16": 2, "f32": 4, "f64": 8, "index": 8}
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Buffer:
     """A piece of memory: an argument, a result, a constant, a slot of the arena, or a loop-carried pointer."""
 
@@ -28,7 +28,7 @@ class Buffer:
     item: int = 1  # bytes of the widest element seen in it
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class Place:
     """Where a tensor lives: a buffer, an offset in elements, strides in elements."""
 
@@ -37,7 +37,7 @@ class Place:
     offset: Size = 0
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Tensor:
     """One tensor value that owns storage; every view of it is a `Ref`."""
 
@@ -91,7 +91,7 @@ class Tensor:
         return self.node.cluster if self.node is not None else None
 
 
-@dataclass(frozen=True, repr=False)
+@record(repr=False)
 class Ref:
     """A tensor seen through a view."""
 
@@ -104,7 +104,7 @@ class Ref:
         return self.view == self.tensor.view
 
 
-@dataclass(frozen=True)
+@record
 class Fill:
     """A tensor whose elements are all one scalar: no storage until somebody needs memory."""
 
@@ -114,7 +114,7 @@ class Fill:
     location: Any
 
 
-@dataclass(frozen=True)
+@record
 class Empty:
     """`tensor.empty`: contents do not matter."""
 
@@ -122,7 +122,7 @@ class Empty:
     element: Any
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Operand:
     """One input of a loop nest: a tensor with an access, or a scalar that replaces a constant tensor."""
 
@@ -132,7 +132,7 @@ class Operand:
     scalar: Any = None
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Node:
     """One step of a block.
 
@@ -170,7 +170,7 @@ class Node:
         return tuple(d for d in range(len(self.domain)) if d not in self.reduced)
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Cluster:
     """Nodes that become one function, or a single node of another kind; no nodes once another cluster took them."""
 
@@ -191,7 +191,7 @@ class Cluster:
         return self.kind in ("elementwise", "reduction", "contraction", "chain")
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Carry:
     """A loop-carried value: a tensor, or a scalar that stays one."""
 
@@ -205,7 +205,7 @@ class Carry:
     places: tuple[Place, ...] = ()  # ping-pong: initial value, first and second target
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Control:
     """An scf op: its blocks and what flows through them."""
 
@@ -223,7 +223,7 @@ class Control:
     decided: bool = False
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Insert:
     """`tensor.insert_slice`: the source, what it is inserted into, and the region as a view of the result."""
 
@@ -235,7 +235,7 @@ class Insert:
     copy_into: bool = True
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Opaque:
     """A scalar loop nest kept as one function; `inits[k]` is updated in place and becomes output k."""
 
@@ -244,7 +244,7 @@ class Opaque:
     scalars: list[Any]
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class HostCall:
     """A call of the host: operands and results contiguous."""
 
@@ -253,7 +253,7 @@ class HostCall:
     calls_host: bool = True
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Load:
     """`tensor.extract` in the driver."""
 
@@ -261,7 +261,7 @@ class Load:
     offset: Size
 
 
-@dataclass(eq=False, repr=False)
+@record(frozen=False, eq=False, repr=False)
 class Block:
     """The steps of one MLIR block."""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 
 from phalanx.compiler.clusters.model import Buffer
 from phalanx.compiler.clusters.sizes import Size
+from phalanx.dialects.records import field, record
 
 ALIGNMENT = 64
 PACK_LIMIT = 600  # above this many buffers first fit by time, which stays linear
@@ -23,7 +23,7 @@ def aligned(nbytes: int) -> int:
     return max(ALIGNMENT, -(-nbytes // ALIGNMENT) * ALIGNMENT)
 
 
-@dataclass
+@record(frozen=False)
 class ArenaPlan:
     """Offsets of the static buffers, slots of the dynamic ones, and the result whose memory holds a buffer."""
 

@@ -6,7 +6,6 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
 from mlir import ir
@@ -24,9 +23,10 @@ from phalanx.compiler.clusters.prune import prune
 from phalanx.compiler.clusters.read import Reader
 from phalanx.compiler.clusters.sizes import row_major
 from phalanx.dialects.errors import CompileError
+from phalanx.dialects.records import field, record
 
 
-@dataclass(frozen=True)
+@record
 class PlannedBuffer:
     """A temporary in the arena: its bytes, and the first and last step of the driver that touches it.
 
@@ -40,7 +40,7 @@ class PlannedBuffer:
     hosted: bool = False
 
 
-@dataclass
+@record(frozen=False)
 class ClusterReport:
     """What the stage did: sizes of the plan, counts, and why ops were or were not fused."""
 

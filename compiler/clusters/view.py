@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from phalanx.compiler.clusters.sizes import Size, add, multiply, product, row_major
+from phalanx.dialects.records import record
 
 
-@dataclass(frozen=True)
+@record
 class View:
     """Which elements of a tensor's storage a value shows: element (i, j) is at `offset + i*s0 + j*s1`."""
 
@@ -79,7 +79,7 @@ class View:
         return View(tuple(sizes), tuple(strides), self.offset)
 
 
-@dataclass(frozen=True)
+@record
 class Access:
     """How a loop nest touches a tensor: element `offset + sum(index[d] * steps[d])` of its storage."""
 

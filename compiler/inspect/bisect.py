@@ -8,7 +8,7 @@ own) are put in one by one; when the result is wrong without any of them, fusion
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from phalanx.compiler.pipeline import run as runner
 from phalanx.compiler.pipeline.stages import Stage, run_stages
 from phalanx.compiler.trace import tree
 from phalanx.dialects.errors import PhalanxError
+from phalanx.dialects.records import replace
 from phalanx.runtime.backends import ResultType, get_backend
 
 EVALUATED = "px"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
 
 from mlir import ir
 
+from phalanx.dialects.records import record
+
 Box = tuple[tuple[int, int], ...]
 """A range (first, end) per dim."""
 
 
-@dataclass(frozen=True)
+@record
 class Piece:
     """A box of a tensor: `source` is a tensor, whose element `start` is the box's first, or a scalar."""
 
@@ -33,7 +34,7 @@ class Piece:
         return Piece(tuple((low + d, high + d) for (low, high), d in zip(self.box, by, strict=True)), self.source, self.start)
 
 
-@dataclass(frozen=True)
+@record
 class Pieces:
     """A tensor as pieces that do not overlap and cover it."""
 

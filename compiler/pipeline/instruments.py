@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -11,6 +10,7 @@ from mlir import ir
 
 from phalanx.compiler import versions
 from phalanx.dialects.errors import ArgumentError
+from phalanx.dialects.records import field, record
 
 
 class Instrument(Protocol):
@@ -21,7 +21,7 @@ class Instrument(Protocol):
     def after(self, name: str, module: ir.Module, seconds: float) -> None: ...
 
 
-@dataclass
+@record(frozen=False)
 class Timing:
     """Seconds per pass, in order."""
 
@@ -38,7 +38,7 @@ class Timing:
         return sum(seconds for _, seconds in self.passes)
 
 
-@dataclass
+@record(frozen=False)
 class Reporter:
     """Prints a line per pass."""
 
@@ -51,7 +51,7 @@ class Reporter:
         print(f"phalanx:   {name:<50} {seconds * 1e3:8.2f} ms", file=self.stream)
 
 
-@dataclass(frozen=True)
+@record
 class Record:
     """What one pass did."""
 
@@ -66,7 +66,7 @@ class Record:
         return f"{self.name:<40} {self.seconds * 1e3:8.2f} ms  {change}"
 
 
-@dataclass
+@record(frozen=False)
 class Recorder:
     """A Record per pass; counting walks the module and printing tells whether it changed, so this is not free."""
 
@@ -85,7 +85,7 @@ class Recorder:
         return "\n".join(map(str, self.records))
 
 
-@dataclass
+@record(frozen=False)
 class Dump:
     """Writes the IR after passes: `00_input.mlir`, `01_px-cse.mlir`, ...
 
@@ -127,7 +127,7 @@ class Dump:
         self._number += 1
 
 
-@dataclass
+@record(frozen=False)
 class Printer:
     """Prints the IR after every pass, as MLIR's own option does."""
 

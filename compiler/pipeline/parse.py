@@ -8,15 +8,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from phalanx.dialects.errors import CompileError
+from phalanx.dialects.records import record
 
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _OPTION = re.compile(r"\s*([\w-]+)(?:=(\{[^{}]*\}|\"[^\"]*\"|'[^']*'|\S+))?\s*")
 
 
-@dataclass(frozen=True)
+@record
 class Item:
     """A pass (`name{options}`) or, when `inner` is not None, an anchor such as `func.func(...)`."""
 

@@ -20,19 +20,19 @@ import inspect
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from phalanx.compiler import passes
 from phalanx.dialects.errors import CompileError
+from phalanx.dialects.records import record
 
 Run = TypeVar("Run", bound=Callable[..., Any])
 ENTRY_POINTS = "phalanx.passes"
 _TYPES: dict[str, type] = {"int": int, "bool": bool, "str": str, "float": float}
 
 
-@dataclass(frozen=True)
+@record
 class PassInfo:
     """One pass: `run(module, **options)` rewrites the module in place."""
 

@@ -9,7 +9,6 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -20,11 +19,12 @@ from phalanx.compiler.pipeline import diagnostics, parse, registry
 from phalanx.compiler.pipeline.instruments import Instrument
 from phalanx.compiler.pipeline.parse import Item
 from phalanx.dialects.errors import CompileError, PhalanxError
+from phalanx.dialects.records import record
 
 ANY_OPERATION = "any"
 
 
-@dataclass(frozen=True)
+@record
 class Step:
     """One pass ready to run on a module of the context it was made in."""
 

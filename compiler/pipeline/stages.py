@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlir import ir
@@ -21,6 +20,7 @@ from phalanx.compiler.pipeline.instruments import Dump, Instrument, Reporter
 from phalanx.compiler.targets.cpu import llvm_pipeline
 from phalanx.compiler.targets.isa import isa as instruction_set
 from phalanx.dialects.errors import CompileError
+from phalanx.dialects.records import record, replace
 
 Pass = tuple[str, str]  # text and reason
 
@@ -28,7 +28,7 @@ Pass = tuple[str, str]  # text and reason
 WITHOUT_FMA = ("x86-64", "x86-64-v2")
 
 
-@dataclass(frozen=True)
+@record
 class Stage:
     """A named list of passes, and the dialects (or single ops) that may be left afterwards."""
 

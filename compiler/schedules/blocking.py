@@ -7,11 +7,10 @@ the packed left operand in the third.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import element_bytes
 from phalanx.compiler.targets.isa import Isa
+from phalanx.dialects.records import record
 
 NARROW_ROWS = 12
 """Rows of a register block one vector wide: enough sums to keep the multipliers busy."""
@@ -26,7 +25,7 @@ DIRECT_COLUMNS = 4
 """A left operand used for at most this many panels of columns is read where it stands."""
 
 
-@dataclass(frozen=True)
+@record
 class Blocking:
     """Register block (`rows` x `width`), cache blocks, and which operands are packed."""
 

@@ -9,7 +9,6 @@ all batches are numbered in one line, which is cut for threads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from phalanx.compiler.schedules.cluster import Cluster, Node, Value, View
@@ -20,6 +19,7 @@ from phalanx.compiler.schedules.slicing import Dims, Place, Slicer
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.compiler.schedules.workspace import Workspace, element_bytes
 from phalanx.compiler.targets.isa import Isa
+from phalanx.dialects.records import record
 
 LEAST_ROWS = 96
 """Rows of a block even where rows are long: the right operands are packed once per block."""
@@ -31,7 +31,7 @@ class Emitter(Protocol):
     def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None: ...
 
 
-@dataclass
+@record(frozen=False)
 class Structure:
     """The nodes of a chain by part, and the names of their dims: `kept` ones, `depth`, or None."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from phalanx.compiler.schedules.scalar import Body
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.dialects.errors import CompileError
+from phalanx.dialects.records import field, record
 
 
-@dataclass(frozen=True)
+@record
 class View:
     """A strided window on a pointer argument (or a global): sizes, strides and offset in elements."""
 
@@ -22,7 +22,7 @@ class View:
     offset: Index = 0
 
 
-@dataclass(frozen=True)
+@record
 class Splat:
     """A tensor whose every element is one scalar; None when the elements are not defined (tensor.empty)."""
 
@@ -30,7 +30,7 @@ class Splat:
     sizes: tuple[Index, ...]
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Value:
     """One result of a node; `dims[k]` is the node dim its k-th dim runs over (None: always 0)."""
 
@@ -46,7 +46,7 @@ class Value:
         return self.node, self.number
 
 
-@dataclass(frozen=True)
+@record
 class Carried:
     """A result of an opaque loop nest: a tensor updated in place."""
 
@@ -55,7 +55,7 @@ class Carried:
     sizes: tuple[Index, ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class Positions:
     """An operand that is a number: the sum of node dims times their steps (see `positions.py`)."""
 
@@ -67,7 +67,7 @@ class Positions:
 Source = View | Splat | Value | Carried | Positions
 
 
-@dataclass(frozen=True)
+@record
 class Expr:
     """An affine expression: constant + sum of coefficient * dim."""
 
@@ -80,7 +80,7 @@ class Expr:
         return self.terms[0][0] if len(self.terms) == 1 and self.terms[0][1] == 1 and self.constant == 0 else None
 
 
-@dataclass(frozen=True)
+@record
 class Operand:
     """A tensor as one node reads it: element `map[k](node dims)` along its k-th dim."""
 
@@ -88,7 +88,7 @@ class Operand:
     map: tuple[Expr, ...]
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Node:
     """One array op: iteration space, operands, scalar body."""
 
@@ -107,7 +107,7 @@ class Node:
         return any(self.reduced)
 
 
-@dataclass(frozen=True)
+@record
 class Output:
     """A tensor the cluster writes, the view it is written to, and whether that memory is also an input's."""
 
@@ -116,7 +116,7 @@ class Output:
     aliased: bool
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Cluster:
     """A cluster function, ready to be scheduled; scalar glue at its top is already in the writer."""
 

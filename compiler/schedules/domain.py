@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from phalanx.compiler.schedules.cluster import Cluster, Expr, Node, Operand, Positions, Splat, Value, View
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.dialects.errors import CompileError
+from phalanx.dialects.records import field, record
 
 
-@dataclass
+@record(frozen=False)
 class Access:
     """A view as a linear function of the loop dims: element offset + sum of coefficient * position."""
 
@@ -29,7 +29,7 @@ class Access:
         return total
 
 
-@dataclass
+@record(frozen=False)
 class Domain:
     """Loop dims in walking order (outermost first): sizes, which are reduced, and where every node dim went."""
 

@@ -10,7 +10,6 @@ block, and threads that each searched a part of the input combine what they foun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mlir import ir
@@ -19,6 +18,7 @@ from phalanx.compiler.schedules.cluster import Cluster, Node, Operand, Positions
 from phalanx.compiler.schedules.positions import without_sources
 from phalanx.compiler.schedules.scalar import Body, ScalarOp
 from phalanx.compiler.schedules.text import Writer
+from phalanx.dialects.records import record
 
 # By the op that picks the extreme: the comparison that says a number is more extreme, or not a number.
 _FLOAT_BETTER = {"arith.maximumf": "ugt", "arith.minimumf": "ult"}
@@ -34,7 +34,7 @@ _EQUAL = {"arith.cmpf": 1, "arith.cmpi": 0}
 _UNORDERED = 14
 
 
-@dataclass(frozen=True)
+@record
 class Search:
     """`index` is the first position at which the input of `extreme` equals its result."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from phalanx.compiler.schedules.cluster import Cluster, Node, Value
 from phalanx.compiler.schedules.domain import Access, Domain
@@ -12,6 +11,7 @@ from phalanx.compiler.schedules.nest import Nest
 from phalanx.compiler.schedules.product import Contracted
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
+from phalanx.dialects.records import replace
 
 
 def holder(cluster: Cluster, product: Contracted, along: int | None = None) -> Access | None:

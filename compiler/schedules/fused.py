@@ -7,9 +7,8 @@ levels is kept from its first one, in an output that is not final yet or in scra
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from phalanx.compiler.schedules.cluster import Cluster, Node, Output, Value
+from phalanx.dialects.records import field, record
 
 SAVE_COST = 8
 """Scalar ops (in additions) above which computing a value again costs more than keeping it."""
@@ -17,7 +16,7 @@ SAVE_COST = 8
 Key = tuple[Node, int]
 
 
-@dataclass
+@record(frozen=False)
 class Plan:
     """Levels of a cluster's nodes and outputs, and which values are kept between levels."""
 

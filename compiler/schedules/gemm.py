@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 
 from phalanx.compiler.schedules.blocking import choose
@@ -29,6 +28,7 @@ from phalanx.compiler.schedules.strips import Strip, strip_kernel
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
 from phalanx.compiler.targets.isa import Isa
+from phalanx.dialects.records import record, replace
 
 TILE_ROWS = 192
 """Most rows of a block whose sums stand in scratch."""
@@ -40,7 +40,7 @@ SHARED_ROWS = 4
 """Threads get multiples of this many rows: the rest of a register block is then not slow."""
 
 
-@dataclass(frozen=True)
+@record
 class Operand:
     """Where the kernel reads an operand: pointer, start, strides across and along the depth, stride between panels."""
 
@@ -51,7 +51,7 @@ class Operand:
     panel: Index = 0
 
 
-@dataclass(frozen=True)
+@record
 class Block:
     """What one block of columns is computed from."""
 

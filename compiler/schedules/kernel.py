@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from mlir import ir
@@ -21,6 +20,7 @@ from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
 from phalanx.compiler.targets.isa import Isa
+from phalanx.dialects.records import replace
 
 _OWN_ATTRIBUTES = frozenset({"sym_name", "function_type", "arg_attrs", "sym_visibility"})
 

@@ -6,8 +6,6 @@ by side in it: the elements of one row (inner products), or those of one depth (
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from phalanx.compiler.schedules.cluster import Cluster, View
 from phalanx.compiler.schedules.domain import Access
 from phalanx.compiler.schedules.following import FollowingNest, holder, nothing_follows
@@ -19,6 +17,7 @@ from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.vectors import combine_kernel, dot_kernel
 from phalanx.compiler.schedules.workspace import Workspace, element_bytes
 from phalanx.compiler.targets.isa import Isa
+from phalanx.dialects.records import replace
 
 DOT_ROWS = 8
 """Most rows multiplied at a time: as many streams as processors fetch ahead."""

@@ -6,13 +6,13 @@ depth the `width` elements of the panel side by side. The last panel is filled u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 from phalanx.compiler.schedules.cluster import load, store
 from phalanx.compiler.schedules.routine import Routine, Shared, widen
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import element_bytes
+from phalanx.dialects.records import record
 
 _ARGUMENTS = ("at", "across_step", "depth_step", "place", "count", "length")
 
@@ -21,7 +21,7 @@ MASKED_BYTES = 32
 """Shorter vectors have no masks: what is masked becomes a branch per element."""
 
 
-@dataclass(frozen=True)
+@record
 class Packing:
     """Which packing function: panels of `width`, from elements `source` to `element`.
 

@@ -8,12 +8,12 @@ the parts are then a fixed number, whatever the number of threads, and their res
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from phalanx.compiler.schedules.cluster import Cluster
 from phalanx.compiler.schedules.domain import Domain
 from phalanx.compiler.schedules.phases import REDUCTION_PARTS
 from phalanx.compiler.schedules.text import Index, Writer
+from phalanx.dialects.records import record
 
 THRESHOLD = 100_000_000
 """Picoseconds of estimated work from which a thread team pays, also on a busy machine."""
@@ -25,7 +25,7 @@ PICOSECONDS_PER_MULTIPLY_ADD = 25
 PARTS_PER_CORE = 4
 """Parts of an elementwise nest per core: any number of threads then gets nearly equal shares."""
 
-@dataclass(frozen=True)
+@record
 class Cut:
     """A loop shared among threads: its parts are multiples of `grain`."""
 

@@ -11,7 +11,6 @@ earlier one (reductions, and ops on their results) stands in the workspace betwe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from phalanx.compiler.schedules.cluster import (
     Cluster,
@@ -31,6 +30,7 @@ from phalanx.compiler.schedules.extremum import find_searches
 from phalanx.compiler.schedules.scalar import Body
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.compiler.schedules.workspace import ALIGNMENT, Workspace, element_bytes
+from phalanx.dialects.records import record, replace
 
 REDUCTION_PARTS = 32
 """Parts of a reduction: fixed, so that results do not depend on the number of threads."""
@@ -52,7 +52,7 @@ _IDEMPOTENT = frozenset(
 Key = tuple[Node, int]
 
 
-@dataclass(frozen=True)
+@record
 class Room:
     """Where a reduction's results stand: one row of `row` elements per part, then the combined ones."""
 

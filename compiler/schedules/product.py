@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from phalanx.compiler.schedules.cluster import Cluster, Node, Splat, View
 from phalanx.compiler.schedules.domain import Access, Domain, DomainBuilder, operand_key
 from phalanx.compiler.schedules.text import Index, Writer
+from phalanx.dialects.records import record, replace
 
 _WIDENED = {"f16": "f32", "bf16": "f32", "i8": "i32", "i16": "i32"}
 _SUMMED_IN = ("f32", "f64", "i32", "i64")
@@ -15,7 +15,7 @@ _MULTIPLY_ADD = frozenset({("arith.mulf", "arith.addf"), ("arith.muli", "arith.a
 _ZEROS = frozenset({"0.000000e+00", "0"})
 
 
-@dataclass
+@record(frozen=False)
 class Contracted:
     """A contraction over the loops of a domain; `element` is what sums are held in, operands may be narrower."""
 
@@ -46,7 +46,7 @@ class Contracted:
         return any(access.view.element != self.element for access in (self.left, self.right))
 
 
-@dataclass
+@record(frozen=False)
 class Product(Contracted):
     """Batches of matrix products: `left` has the rows, `right` the columns."""
 
@@ -58,7 +58,7 @@ class Product(Contracted):
         return replace(self, left=self.right, right=self.left, rows=self.columns, columns=self.rows)
 
 
-@dataclass
+@record(frozen=False)
 class VectorProduct(Contracted):
     """Batches of products of a matrix (`left`) and a vector (`right`); `free` is the loop only the matrix has."""
 
@@ -100,7 +100,8 @@ def find_product(cluster: Cluster) -> Product | VectorProduct | None:
 def _fields(found: Contracted, kept: tuple[int, ...]) -> dict[str, Any]:
     """The fields of a product whose own loops are `kept`; the others are outer loops."""
     outer = [loop for loop in range(len(found.domain.sizes)) if loop not in kept]
-    return {field.name: getattr(found, field.name) for field in fields(Contracted)} | {"outer": outer}
+    names: tuple[str, ...] = Contracted.__match_args__
+    return {name: getattr(found, name) for name in names} | {"outer": outer}
 
 
 def _matrices(cluster: Cluster, found: Contracted, roles: list[str]) -> Product | None:

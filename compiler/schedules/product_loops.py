@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from phalanx.compiler.schedules.cluster import Cluster
@@ -13,12 +12,13 @@ from phalanx.compiler.schedules.product import Contracted, static
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.compiler.schedules.workspace import Workspace
+from phalanx.dialects.records import record
 
 SMALLER_GROUPS = (4, 1)
 """What is left of the rows of a register block: as fast as they have sums, and few to compile."""
 
 
-@dataclass(frozen=True)
+@record
 class Range:
     """Part of a loop: where it starts and how long it is."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +30,7 @@ from phalanx.compiler.schedules.cluster import (
 from phalanx.compiler.schedules.positions import lift_positions
 from phalanx.compiler.schedules.scalar import Body, attribute_text, copy_scalar_op
 from phalanx.compiler.schedules.text import Index, Writer
+from phalanx.dialects.records import replace
 
 DYNAMIC = -(1 << 63)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from mlir import ir
 
 from phalanx.compiler.schedules.text import Writer
+from phalanx.dialects.records import field, record
 
 _DEFAULTS = frozenset({"#arith.fastmath<none>", "#arith.overflow<none>"})
 
@@ -32,7 +32,7 @@ def operation_cost(name: str) -> int:
     return 1
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class ScalarOp:
     """One op of a body as a template: name, operands, and the rest of its generic form."""
 
@@ -44,7 +44,7 @@ class ScalarOp:
     location: str
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Body:
     """The scalar function of a node."""
 

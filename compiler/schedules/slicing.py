@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from phalanx.compiler.schedules.cluster import Cluster, Expr, Node, Operand, Output, Splat, Value, View
 from phalanx.compiler.schedules.domain import linear_access
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.dialects.errors import CompileError
+from phalanx.dialects.records import record, replace
 
 Key = tuple[Node, int]
 
 
-@dataclass(frozen=True)
+@record
 class Place:
     """Where a slice is along one named dim: a fixed position, or a start and a length."""
 

@@ -8,11 +8,10 @@ stand. Columns left over at the end are a kernel of their own, with masks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from phalanx.compiler.schedules.cluster import load
 from phalanx.compiler.schedules.routine import Routine, Shared, multiply_add
 from phalanx.compiler.schedules.text import Index
+from phalanx.dialects.records import record
 
 _ARGUMENTS = (
     "left_at", "row_step", "left_step",
@@ -22,7 +21,7 @@ _ARGUMENTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record
 class Strip:
     """Which register kernel: `rows` by `vectors` of `lanes`.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from phalanx.compiler.targets.isa import Isa
+from phalanx.dialects.records import field, record
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
+@record
 class Artifact:
     """What a target produces: bytes to load (or link), the names in them and where they run.
 

@@ -13,12 +13,12 @@ import functools
 import os
 import platform
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from phalanx.compiler.targets.llvm_c import host_cpu
 from phalanx.dialects.errors import ArgumentError
+from phalanx.dialects.records import record, replace
 
 _KIB = 1024
 
@@ -27,7 +27,7 @@ _KIB = 1024
 _TILE_OF = {"f16": "f32", "bf16": "f32", "i8": "i32", "i16": "i32"}
 
 
-@dataclass(frozen=True)
+@record
 class Isa:
     """One instruction set and the machine assumed around it.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from phalanx.compiler.context import context
@@ -17,9 +16,10 @@ from phalanx.dialects import requirements
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.errors import CompileError, PhalanxError, TraceError
 from phalanx.dialects.facts import Assumption
+from phalanx.dialects.records import field, record
 
 
-@dataclass
+@record(frozen=False)
 class Traced:
     """The px module of one signature of a function.
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from phalanx.dialects import dims
 from phalanx.dialects.dims import Size
 from phalanx.dialects.px.scatter_nests import combine_scalars
 from phalanx.dialects.px.shape import is_size
+from phalanx.dialects.records import record
 
 ROWS = 8
 """Rows walked by turns along the last axis: more than an addition takes cycles."""
@@ -30,7 +30,7 @@ LEAST_PARALLEL = 1 << 17
 """Elements below which one thread is faster."""
 
 
-@dataclass(frozen=True)
+@record
 class Running:
     """One cumulative op to be lowered."""
 

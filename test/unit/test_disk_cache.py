@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
 import subprocess
@@ -16,6 +15,7 @@ import phalanx as px
 from phalanx.compiler import cache, config, eager_cpu
 from phalanx.compiler.cache import DiskCache, Entry
 from phalanx.dialects.errors import CompileError
+from phalanx.dialects.records import replace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -218,7 +218,7 @@ def test_code_that_does_not_load_is_compiled_again(folder):
     store = cache.disk()
     assert store is not None
     (listed,) = [e for e in store.entries() if store.get(e.key).label == "<lambda>"]
-    broken = dataclasses.replace(store.get(listed.key), data=b"not an object")
+    broken = replace(store.get(listed.key), data=b"not an object")
     store.put(broken)
     forget()
     np.testing.assert_array_equal(np.asarray(compiled()), expected)
@@ -244,6 +244,7 @@ OWN_OPERATION = '''
 import numpy as np
 import phalanx as px
 from phalanx.dialects.kinds import FloatFunction
+from phalanx.dialects.records import replace
 from phalanx.dialects.opdef import Float, Operand, op
 
 @op()

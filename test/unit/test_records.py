@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from phalanx.dialects.records import record
+from phalanx.dialects.records import OWN_METHODS_AFTER, field, record, replace
 
 
 @record
@@ -77,3 +77,57 @@ def test_they_are_copied_pickled_and_matched():
     match place:
         case Place(file, line):
             assert (file, line) == ("a", 2)
+
+
+@record(frozen=False)
+class Notes:
+    """What may change has no hash."""
+
+    name: str
+    lines: list[str] = field(default_factory=list)
+
+
+@record(frozen=False, eq=False, repr=False)
+class Book(Notes):
+    """Fields of the base come first."""
+
+    pages: int = 0
+
+
+@pytest.mark.parametrize("count", [1, OWN_METHODS_AFTER + 2])
+def test_methods_of_its_own_behave_as_the_shared_ones(count):
+    @record
+    class Point:
+        x: int
+        y: int = 0
+        z: list[int] = field(default_factory=list)
+
+        def __hash__(self):
+            return self.x
+
+    for _ in range(count):
+        point = Point(1, y=2)
+    assert (point, point.z, hash(point)) == (Point(y=2, x=1), [], 1)
+    assert point.z is not Point(1).z
+    assert point != Point(1)
+    assert replace(point, x=3) == Point(3, 2)
+    for values, named in (((), {}), ((1, 2, [], 3), {}), ((1,), {"x": 1}), ((1,), {"w": 1})):
+        with pytest.raises(TypeError, match="Point"):
+            Point(*values, **named)
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        point.x = 3
+
+
+@pytest.mark.parametrize("count", [1, OWN_METHODS_AFTER + 2])
+def test_records_that_change(count):
+    for _ in range(count):
+        notes, book = Notes("a"), Book("b", pages=3)
+    notes.lines.append("x")
+    assert notes == Notes("a", ["x"])
+    assert notes != Notes("a")
+    assert repr(notes) == "Notes(name='a', lines=['x'])"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(notes)
+    book.pages += 1
+    assert (book.name, book.lines, book.pages) == ("b", [], 4)
+    assert replace(book, name="c").pages == 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.strips import Strip, strip_kernel
 from phalanx.compiler.schedules.workspace import element_bytes
 from phalanx.compiler.targets.isa import isa, runs_here
+from phalanx.dialects.records import replace
 
 LEVELS = ["x86-64-v2", "x86-64-v3", "x86-64-v4"]
 
