@@ -4,7 +4,8 @@
 
 Libraries are imported before the clock starts; what they load at the first trace counts. Caches on disk are off but
 in the column `cached`, a process that finds what an earlier one left. Candidates alternate; each figure is a median.
-The last row is a program of 5000 operations.
+Two more pairs of columns: from the start of the interpreter to the first result, imports included, and the first call of
+the workload in a process that has compiled another small function before. The last row is a program of 5000 operations.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from benchmarks.harness import workload as workloads
 from benchmarks.harness.processes import ROOT, environment
 
 LONG = "5000 operations"
-COLUMNS = ("phalanx", "cached", "jax")
+COLUMNS = ("phalanx", "cached", "jax", "phalanx whole", "jax whole", "phalanx second", "jax second")
+TITLES = ("phalanx", "from disk", "jax", "phalanx from start", "jax from start", "phalanx second", "jax second")
 
 
 def long_program(xp: Any, x: Any, count: int = 5000) -> Any:
@@ -60,17 +62,39 @@ def long_call(candidate: str) -> Callable[[], Any]:
     return lambda: defn(tensor)
 
 
-def one(name: str, candidate: str) -> float:
-    """The first call of a workload's first case, in this process."""
+def compile_another(candidate: str) -> None:
+    """Compile and run a small function that no workload has."""
+    values = np.linspace(0, 1, 35, dtype=np.float32).reshape(5, 7)
+    if candidate == "jax":
+        import jax
+        import jax.numpy as jnp
+
+        jax.block_until_ready(jax.jit(lambda x: jnp.sqrt(x) - 3.0 * x)(jnp.asarray(values)))
+        return
+    import phalanx as px
+
+    px.jit(lambda x: px.sqrt(x) - 3.0 * x)(px.asarray(values))
+
+
+def since_start() -> float:
+    """Seconds since the kernel started this process, to a hundredth; Linux only."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def one(name: str, candidate: str, how: str = "") -> float:
+    """The first call of a workload's first case, in this process; `how` is "", "whole" or "second"."""
     if name == LONG:
         call = long_call(candidate)
     else:
         workload = workloads.load(name)
         case = workload.cases[0]
         call = workload.build(candidate, case, workload.inputs(case))
+    if how == "second":
+        compile_another(candidate)
     start = time.perf_counter()
     call()
-    return time.perf_counter() - start
+    return since_start() if how == "whole" else time.perf_counter() - start
 
 
 def measure(name: str, column: str, python: str, folder: Path, threads: int) -> float:
@@ -78,15 +102,15 @@ def measure(name: str, column: str, python: str, folder: Path, threads: int) -> 
     variables = environment(threads, folder)
     if column == "cached":
         variables.update(PHALANX_DISK_CACHE="1", PHALANX_CACHE_DIR=str(folder / "cache"))
-    candidate = "jax" if column == "jax" else "phalanx"
-    command = [python, "-m", "benchmarks.first_call", "--one", name, candidate]
+    candidate, _, how = column.partition(" ")
+    command = [python, "-m", "benchmarks.first_call", "--one", name, "jax" if candidate == "jax" else "phalanx", how]
     output = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=True).stdout
     return float(json.loads(output.splitlines()[-1]))
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
     """The medians as Markdown."""
-    lines = ["| workload | phalanx, ms | from disk, ms | jax, ms | jax / phalanx |", "|---|---:|---:|---:|---:|"]
+    lines = [f"| workload | {', ms | '.join(TITLES)}, ms | jax / phalanx |", "|---|" + "---:|" * (len(TITLES) + 1)]
     for name, row in rows.items():
         cells = [f"{1e3 * row[c]:.0f}" if c in row else "" for c in COLUMNS]
         ratio = f"{row['jax'] / row['phalanx']:.2f}" if "jax" in row else ""
@@ -97,7 +121,7 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     """Measure, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--one", nargs=2)
+    parser.add_argument("--one", nargs=3)
     parser.add_argument("--only", default="")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -110,13 +134,13 @@ def main() -> None:
     chosen = [name for name in arguments.only.split(",") if name] or [*workloads.names(), LONG]
     rows: dict[str, dict[str, float]] = {}
     for name in chosen:
-        columns = [c for c in COLUMNS if c != "jax" or name == LONG or "jax" in workloads.load(name).candidates]
+        columns = [c for c in COLUMNS if not c.startswith("jax") or name == LONG or "jax" in workloads.load(name).candidates]
         samples: dict[str, list[float]] = {column: [] for column in columns}
         with tempfile.TemporaryDirectory() as folder:
             for turn in range(-1, arguments.rounds):
                 for column in columns:
                     if turn >= 0 or column == "cached":  # turn -1 fills the cache
-                        python = arguments.peers_python if column == "jax" else sys.executable
+                        python = arguments.peers_python if column.startswith("jax") else sys.executable
                         seconds = measure(name, column, python, Path(folder), arguments.threads)
                         samples[column] += [seconds] if turn >= 0 else []
         rows[name] = {column: statistics.median(found) for column, found in samples.items()}
