@@ -79,7 +79,9 @@ class Gemm(ProductLoops):
         )
         self.holder = holder(cluster, product, product.columns)
         self.row_block = self.blocking.row_block
-        if self.holder is None:
+        # Sums of the whole depth are used at once: the tile then holds a few rows, however long the block is.
+        self.at_once = self.holder is None and self.blocking.depth_block == self.sizes[self.depth]
+        if self.holder is None and not self.at_once:
             block = self.blocking.rows
             self.row_block = min(self.row_block, max(TILE_ROWS // block, 1) * block)
         self.left_packing = self._packing(product.left, self.rows, self.blocking.rows)
@@ -104,7 +106,8 @@ class Gemm(ProductLoops):
             count = self.right_packing.elements(blocking.column_block, depth)
             self.right_panels = self.workspace.allocate(self.writer, element, count)
         if self.holder is None:
-            self.tile = self.workspace.allocate(self.writer, element, self.row_block * blocking.column_block)
+            rows = min(GROUP * blocking.rows, self.row_block) if self.at_once else self.row_block
+            self.tile = self.workspace.allocate(self.writer, element, rows * blocking.column_block)
 
     def _cuts(self) -> list[tuple[int, int]]:
         return [(self.rows, SHARED_ROWS), (self.columns, self.blocking.width)]
@@ -122,7 +125,8 @@ class Gemm(ProductLoops):
     # -- loops -------------------------------------------------------------------------------------
 
     def _inside(self) -> None:
-        inside = self._columns_then_depths if self.holder is None else self._depths_then_columns
+        in_memory = self.holder is not None or self.at_once
+        inside = self._depths_then_columns if in_memory else self._columns_then_depths
         self._blocks_of(self.rows, self.row_block, inside)
 
     def _depths(self, body: Callable[[Range], None]) -> None:
@@ -150,9 +154,7 @@ class Gemm(ProductLoops):
     def _columns_then_depths(self, rows: Range) -> None:
         def one(columns: Range) -> None:
             self._depths(
-                lambda depth: self._block(
-                    Block(rows, columns, depth, self._left(rows, depth), self._right(columns, depth))
-                )
+                lambda depth: self._block(Block(rows, columns, depth, self._left(rows, depth), self._right(columns, depth)))
             )
 
         self._blocks_of(self.columns, self.blocking.column_block, one)
@@ -204,20 +206,19 @@ class Gemm(ProductLoops):
         """All columns of the block for a few rows: whole register blocks, then what is left as 8, 4, 2, 1 rows."""
         rows, block_rows = self.sizes[self.rows], self.blocking.rows
         multiple = math.gcd(rows, SHARED_ROWS, block_rows) if isinstance(rows, int) else 1
-        self._groups(
-            part.length, block_rows, multiple, lambda count, at: self._strip(count, self.writer.add(part.start, at), block)
-        )
+        self._groups(part.length, block_rows, multiple, lambda count, at: self._strip(count, part, at, block))
 
-    def _strip(self, count: int, row: Index, block: Block) -> None:
-        """`count` rows from `row` (counted in the block) on."""
+    def _strip(self, count: int, part: Range, at_row: Index, block: Block) -> None:
+        """`count` rows of the part, from row `at_row` of it on."""
         writer, blocking, left, right = self.writer, self.blocking, block.left, block.right
+        row = writer.add(part.start, at_row)
         packed = blocking.rows if self.left_panels is not None else 0
         if packed:
             panel = row if count == packed else writer.floor_to(row, packed)
             at = writer.add(writer.mul(panel, block.depth.length), writer.sub(row, panel) if panel != row else 0)
         else:
             at = writer.add(left.at, writer.mul(row, left.across))
-        target, place, step = self._target(row, block)
+        target, place, step = self._target(at_row if self.at_once else row, block)
 
         def call(strip: Strip, first: Index, length: Index) -> None:
             start = writer.add(right.at, first)
@@ -251,7 +252,7 @@ class Gemm(ProductLoops):
             call(strip, whole, tail)
 
     def _target(self, row: Index, block: Block) -> tuple[View, Index, Index]:
-        """Where the sums of a row of the block go: memory, place, stride from row to row."""
+        """Where the sums of a row go, counted as the tile or the block counts: memory, place, stride from row to row."""
         writer = self.writer
         if self.tile is not None:
             step = self.blocking.column_block
@@ -270,7 +271,8 @@ class Gemm(ProductLoops):
         writer, rows, columns, depth = self.writer, block.rows, block.columns, block.depth
         if self.tile is not None:
             step = self.blocking.column_block
-            start = writer.add(writer.mul(rows.start, step), columns.start)
+            first_row = writer.add(rows.start, part.start) if self.at_once else rows.start
+            start = writer.add(writer.mul(first_row, step), columns.start)
             coefficients: list[Index] = [0] * len(self.sizes)
             coefficients[self.rows], coefficients[self.columns] = step, 1
             results = Access(self.tile, writer.sub(0, start), coefficients, safe=False)

@@ -153,3 +153,20 @@ def test_strided_operands_are_read_where_they_stand() -> None:
     agree(found[0], a[::2, ::3], b[::3, 1::2])
     agree(found[1], a[::2, ::3], b[::3, 5])
     agree(found[2], a[4, ::3], b[::3, ::-1])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("rows", "depth", "columns"), [(300, 70, 97), (131, 384, 70), (130, 1100, 40)])
+def test_result_written_over_what_is_added(rows: int, depth: int, columns: int, threads: int) -> None:
+    @px.defn
+    def layer(x: Any, square: Any, y: Any, weight: Any, bias: Any) -> Any:
+        added = x @ square  # used once: its memory becomes that of the sum
+        return (y @ weight.T + bias + added) @ square
+
+    x, square, y = values("float32", rows, columns), values("float32", columns, columns) / 9, values("float32", rows, depth)
+    weight, bias = values("float32", columns, depth, seed=1), values("float32", columns)
+    with px.options(num_threads=threads):
+        found = layer(x, square, y, weight, bias)
+    wide = [array.astype(np.float64) for array in (x, square, y, weight, bias)]
+    expected = (wide[2] @ wide[3].T + wide[4] + wide[0] @ wide[1]) @ wide[1]
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
