@@ -3,9 +3,10 @@
     python -m benchmarks.first_call [--only NAME,...] [--rounds 5] [--peers-python PYTHON] [--json FILE]
 
 Libraries are imported before the clock starts; what they load at the first trace counts. Caches on disk are off but
-in the column `cached`, a process that finds what an earlier one left. Candidates alternate; each figure is a median.
-Two more pairs of columns: from the start of the interpreter to the first result, imports included, and the first call of
-the workload in a process that has compiled another small function before. The last row is a program of 5000 operations.
+in the column `cached`, a process that finds what an earlier one left; bytecode of modules is kept. Candidates
+alternate; each figure is a median. Two more pairs of columns: from the start of the interpreter to the first result,
+imports included, and the first call of the workload in a process that has compiled another small function before.
+The last row is a program of 5000 operations.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ def one(name: str, candidate: str, how: str = "") -> float:
 def measure(name: str, column: str, python: str, folder: Path, threads: int) -> float:
     """The same in a process of its own."""
     variables = environment(threads, folder)
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # installed libraries come with their bytecode
     if column == "cached":
         variables.update(PHALANX_DISK_CACHE="1", PHALANX_CACHE_DIR=str(folder / "cache"))
     candidate, _, how = column.partition(" ")
