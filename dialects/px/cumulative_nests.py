@@ -51,6 +51,14 @@ class Running:
         """Whether threads pay: only where the sizes are known to say so."""
         return self.x.aval.is_static and math.prod(n.__index__() for n in self.shape) >= LEAST_PARALLEL
 
+    def start(self, target: Any, body: Callable[[Any], Any]) -> Any:
+        """What `body` makes of `target` where the axis has a first element: a named size may be 0."""
+        if self.x.aval.is_static or isinstance(self.shape[self.axis], int):
+            return body(target)
+        s = self.b.scalars
+        there = s.arith("minsi", self.b.size(self.shape[self.axis]), s.index_constant(1))
+        return self.b.for_loop(s.index_constant(0), there, [target], lambda _, carried: [body(carried)])[0]
+
     def at(self, position: Sequence[Any]) -> list[Any]:
         """A position in walking order as one in memory."""
         found = list(position)
@@ -115,7 +123,8 @@ def _by_chains(run: Running, target: Any) -> Any:
     others = [axis for axis in range(len(run.shape)) if axis != run.axis and not is_size(run.shape[axis], 1)]
     if not others:
         def whole(_: Any, carried: Any) -> list[Any]:
-            return [_chain(run, start, run.load(start), run.store(run.load(start), carried, start), one, end)]
+            return [run.start(carried, lambda t: _chain(run, start, run.load(start), run.store(run.load(start), t, start),
+                                                        one, end))]
 
         return b.for_loop(zero, one, [target], whole, opaque=True)[0]
     *outer, across = others
@@ -163,7 +172,7 @@ def _rows(run: Running, position: list[Any], across: int, low: Any, high: Any, t
 
         return b.for_loop(low, high, [carried], part)
 
-    target = b.for_loop(low, high, [target], first)[0]
+    target = run.start(target, lambda t: b.for_loop(low, high, [t], first)[0])
     return b.for_loop(zero, b.size(_blocks(size - 1, STEPS)), [target], turn)[0]
 
 
@@ -204,7 +213,7 @@ def _by_rows(run: Running, target: Any, columns: int) -> Any:
 
             return _loops(run, behind[:-1], place, t, row, root=False)
 
-        carried = inner(position, carried, first)
+        carried = run.start(carried, lambda t: inner(position, t, first))
         end = b.size(run.shape[run.axis])
         return b.for_loop(one, end, [carried], lambda at, t: [inner(_with(position, run.axis, at), t, following)])[0]
 

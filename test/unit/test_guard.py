@@ -114,3 +114,36 @@ def test_functions_stay_inside_their_memory(name: str) -> None:
     _, dtypes = FUNCTIONS[name]
     survives(run, [(name, dtype, SIZES[(i + j) % len(SIZES)], 1 + (i + j) % 2)
                    for i, dtype in enumerate(dtypes) for j in (0, 1, 2)])
+
+
+#: axes whose named size may be 0
+NAMED: dict[str, Callable[[Any], Any]] = {
+    "running sums": lambda x: (px.cumulative_sum(x, axis=0), px.cumulative_sum(x, axis=1, reverse=True)),
+    "sums": lambda x: (px.sum(x), px.sum(x, axis=0), px.sum(x, axis=1)),
+    "elementwise": lambda x: (x * x, px.exp(x[::-1])),
+    "products": lambda x: (x @ px.matrix_transpose(x), px.matrix_transpose(x) @ x),
+    "layout": lambda x: (px.matrix_transpose(x) + 1, px.concat([x, x], axis=1), px.flip(x, axis=0)),
+    "gather": lambda x: (x[px.arange(x.shape[0])], px.zeros(x.shape).at[px.arange(x.shape[0])].add(x)),
+}
+
+
+def run_named(case: tuple[str, tuple[int, int]]) -> None:
+    """Calls a function of two named sizes with everything at the edges of unreadable memory."""
+    name, shape = case
+    function = px.compile(NAMED[name], "f32[n,m]")
+    x = array("float32", shape)
+    expected = leaves(px.jit(NAMED[name], compiler="evaluator", backend="numpy")(x))
+    usual = Allocator.allocate
+    for edge in ("end", "start"):
+        Allocator.allocate = at_the_edge(usual, edge)  # type: ignore[method-assign]
+        try:
+            found = leaves(function(px.Tensor.from_numpy(guarded(x, edge=edge), px.runtime.backends.get_backend("cpu"))))
+        finally:
+            Allocator.allocate = usual  # type: ignore[method-assign]
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_named_sizes_may_be_zero(name: str) -> None:
+    survives(run_named, [(name, shape) for shape in ((0, 0), (0, 5), (7, 0), (1, 1), (1, 9), (13, 18))])
