@@ -8,6 +8,9 @@ from __future__ import annotations
 from numpy.random import Generator
 
 from benchmarks.harness.workload import Arrays, Call, Case, Sizes, Work
+from benchmarks.workloads.matmul import jax, numpy, phalanx, torch
+
+__all__ = ["jax", "numpy", "phalanx", "torch"]  # the same lines as for two matrices
 
 
 def _work(sizes: Sizes) -> Work:
@@ -24,35 +27,6 @@ def inputs(case: Case, rng: Generator) -> Arrays:
     batch, m, k, n = (case[name] for name in "bmkn")
     return {"a": rng.standard_normal((batch, m, k), dtype="float32"),
             "b": rng.standard_normal((batch, k, n), dtype="float32")}
-
-
-def numpy(case: Case, a: Arrays) -> Call:
-    left, right = a["a"], a["b"]
-    return lambda: left @ right
-
-
-def phalanx(case: Case, a: Arrays) -> Call:
-    import phalanx as px
-
-    function = px.jit(lambda a, b: a @ b)
-    left, right = px.asarray(a["a"]), px.asarray(a["b"])
-    return lambda: function(left, right)
-
-
-def jax(case: Case, a: Arrays) -> Call:
-    import jax
-
-    function = jax.jit(lambda a, b: a @ b)
-    left, right = jax.device_put(a["a"]), jax.device_put(a["b"])
-    return lambda: function(left, right).block_until_ready()
-
-
-def torch(case: Case, a: Arrays) -> Call:
-    import torch
-
-    function = torch.compile(lambda a, b: a @ b)
-    left, right = torch.from_numpy(a["a"]), torch.from_numpy(a["b"])
-    return lambda: function(left, right)
 
 
 def numba(case: Case, a: Arrays) -> Call:
