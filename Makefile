@@ -48,7 +48,7 @@ docs-check: $(VENV)/.test  ## refuse generated documents that are out of date
 
 lit: $(VENV)/.test  ## lit tests; one of them with T=passes/px-cse
 	@echo '== lit'
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lit -j $(JOBS) $(if $(T),-v --filter '$(T)',-s) test
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lit -j $(JOBS) -v $(if $(T),--filter '$(T)',-s) test
 
 unit: $(VENV)/.test  ## pytest; some of them with K=name
 	@$(BIN)/python -m pytest -n $(JOBS) $(if $(K),-k '$(K)')

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 
 from phalanx.compiler.versions import version
@@ -21,6 +22,7 @@ from phalanx.runtime import threads
 
 _CONFIDENCE = 0.95
 _DRAWS = 1000
+_TEXT_WIDTH = 120
 
 
 @dataclass
@@ -103,7 +105,9 @@ class Report:
 
     def table(self) -> Table:
         """The rows as a rich table."""
-        table = Table("name", box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        # In a narrow window the numbers give way, not the names.
+        table.add_column("name", no_wrap=True, min_width=max((len(row.name) for row in self.rows), default=0))
         headings = _HEADINGS if any(row.inputs for row in self.rows) else [h for h in _HEADINGS if h != "inputs"]
         for heading in headings:
             table.add_column(heading, justify="left" if heading == "inputs" else "right", no_wrap=True)
@@ -135,7 +139,9 @@ class Report:
         yield from self.notes()
 
     def __str__(self) -> str:
-        console = Console(file=StringIO(), width=120, color_system=None)
+        console = Console(file=StringIO(), width=_TEXT_WIDTH, color_system=None)
+        needed = Measurement.get(console, console.options.update(max_width=10_000), self.table()).maximum
+        console.width = max(_TEXT_WIDTH, needed)
         console.print(self, highlight=False, markup=False)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text.rstrip("\n")

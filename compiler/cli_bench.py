@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -41,7 +42,7 @@ def bench(
     else:
         candidates, arguments = _functions(targets, arg, inputs, evaluator=evaluator, plain=plain)
     report = measuring.run(candidates, arguments, seconds=seconds, check=check)
-    if format == "table" and not output:
+    if format == "table" and not output and sys.stdout.isatty():
         Console().print(report, highlight=False, markup=False)
         return
     text = {"table": f"{report}\n", "markdown": report.markdown(), "json": f"{report.json()}\n"}[format]
@@ -63,8 +64,9 @@ def _functions(targets: list[str], arg: list[str] | None, inputs: str, *, evalua
         signature = first.signature_of(**specs(first, arg or []))
         arguments = measuring.arrays_for(signature.avals)
     candidates: dict[str, Any] = {}
-    for target, function in zip(targets, functions, strict=True):
-        name = target.rpartition(":")[2] if len(targets) == 1 else target
+    short = [target.rpartition(":")[2] for target in targets]
+    names = short if len(set(short)) == len(short) else targets
+    for name, function in zip(names, functions, strict=True):
         candidates[name] = function.function if plain else function
         if evaluator:
             candidates[f"{name} (evaluator)"] = Defn(function.function, static=function.static, compiler="evaluator")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-Size = Union[int, "Symbolic"]  # noqa: UP007: a forward reference in | fails at run time
+Size = Union[int, "Symbolic"]  # a forward reference in `|` fails at run time
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 import phalanx as px
 from phalanx.compiler import bench
-from phalanx.compiler.bench_report import Row, compare, duration
+from phalanx.compiler.bench_report import Report, Row, compare, duration
 
 
 def test_the_seconds_and_the_result_of_one_call():
@@ -87,6 +87,13 @@ def test_the_forms_of_a_report(tmp_path):
     report.save(tmp_path / "x.json")
     assert (tmp_path / "x.md").read_text() == report.markdown()
     assert json.loads((tmp_path / "x.json").read_text()) == read
+
+
+def test_a_table_keeps_names_whole_however_wide_the_numbers_are():
+    long = f"some/{'deep/' * 20}file.py:function"
+    report = Report([made(long, 1e-3, 1e-4), made("other", 2e-9, 1e-7)], {}, 1.0)
+    lines = str(report).splitlines()
+    assert lines[2].startswith(f"{long} ") and lines[3].startswith("other ")
 
 
 def test_durations():
