@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,11 +24,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import children
 from benchmarks.harness import workload as workloads
-from benchmarks.harness.processes import ROOT, environment
 
 LONG = "5000 operations"
 COLUMNS = ("phalanx", "cached", "jax", "phalanx whole", "jax whole", "phalanx second", "jax second")
+#: the processes that are measured; the columns "whole" come from the first and the third
+PROCESSES = ("phalanx", "cached", "jax", "phalanx second", "jax second")
+#: what the targets are about; of the others fewer rounds are enough
+COMPARED, FEWER = ("phalanx", "jax"), 3
 TITLES = ("phalanx", "from disk", "jax", "phalanx from start", "jax from start", "phalanx second", "jax second")
 
 
@@ -83,8 +86,8 @@ def since_start() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
-def one(name: str, candidate: str, how: str = "") -> float:
-    """The first call of a workload's first case, in this process; `how` is "", "whole" or "second"."""
+def one(name: str, candidate: str, how: str = "") -> tuple[float, float]:
+    """Seconds of the first call of a workload's first case, and since the start of this process; `how` is "" or "second"."""
     if name == LONG:
         call = long_call(candidate)
     else:
@@ -95,19 +98,35 @@ def one(name: str, candidate: str, how: str = "") -> float:
         compile_another(candidate)
     start = time.perf_counter()
     call()
-    return since_start() if how == "whole" else time.perf_counter() - start
+    return time.perf_counter() - start, since_start()
 
 
-def measure(name: str, column: str, python: str, folder: Path, threads: int) -> float:
+def measure(name: str, process: str, python: str, folder: Path, threads: int) -> tuple[float, float]:
     """The same in a process of its own."""
-    variables = environment(threads, folder)
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # installed libraries come with their bytecode
-    if column == "cached":
-        variables.update(PHALANX_DISK_CACHE="1", PHALANX_CACHE_DIR=str(folder / "cache"))
-    candidate, _, how = column.partition(" ")
-    command = [python, "-m", "benchmarks.first_call", "--one", name, "jax" if candidate == "jax" else "phalanx", how]
-    output = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=True).stdout
-    return float(json.loads(output.splitlines()[-1]))
+    candidate, _, how = process.partition(" ")
+    variables = {"PHALANX_DISK_CACHE": "1", "PHALANX_CACHE_DIR": str(folder / "cache")} if process == "cached" else {}
+    words = [name, "jax" if candidate == "jax" else "phalanx", how]
+    call, whole = children.child("first_call", words, threads, python=python, folder=folder, variables=variables)
+    return call, whole
+
+
+def medians(name: str, options: argparse.Namespace) -> dict[str, float]:
+    """A workload's row, the processes taking turns; raises ChildFailed."""
+    everyone = name == LONG or "jax" in workloads.load(name).candidates
+    processes = [process for process in PROCESSES if everyone or not process.startswith("jax")]
+    samples: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(-1, options.rounds):
+            for process in processes:
+                first, last = -1 if process == "cached" else 0, options.rounds if process in COMPARED else FEWER
+                if turn not in range(first, last):  # turn -1 fills the cache
+                    continue
+                python = options.peers_python if process.startswith("jax") else sys.executable
+                call, whole = measure(name, process, python, Path(folder), options.threads)
+                if turn >= 0:
+                    samples.setdefault(process, []).append(call)
+                    samples.setdefault(f"{process} whole", []).append(whole)
+    return {column: statistics.median(samples[column]) for column in COLUMNS if column in samples}
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
@@ -122,35 +141,19 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--one", nargs=3)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--peers-python", default=str(ROOT / ".venv-peers" / "bin" / "python"), help="a Python that has JAX")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(one(*arguments.one)))
+    options = children.arguments(__doc__, 3, peers=True)
+    if options.one:
+        print(json.dumps(one(*options.one)))
         return
-    chosen = [name for name in arguments.only.split(",") if name] or [*workloads.names(), LONG]
     rows: dict[str, dict[str, float]] = {}
-    for name in chosen:
-        columns = [c for c in COLUMNS if not c.startswith("jax") or name == LONG or "jax" in workloads.load(name).candidates]
-        samples: dict[str, list[float]] = {column: [] for column in columns}
-        with tempfile.TemporaryDirectory() as folder:
-            for turn in range(-1, arguments.rounds):
-                for column in columns:
-                    if turn >= 0 or column == "cached":  # turn -1 fills the cache
-                        python = arguments.peers_python if column.startswith("jax") else sys.executable
-                        seconds = measure(name, column, python, Path(folder), arguments.threads)
-                        samples[column] += [seconds] if turn >= 0 else []
-        rows[name] = {column: statistics.median(found) for column, found in samples.items()}
-        print(name, {c: f"{s:.3f}" for c, s in rows[name].items()}, file=sys.stderr, flush=True)
-    print(table(rows))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rounds": arguments.rounds, "threads": arguments.threads, "seconds": rows},
-                                             indent=1) + "\n")
+    failures: list[str] = []
+    for name in children.chosen(options.only, [LONG]):
+        try:
+            rows[name] = medians(name, options)
+            print(name, {c: f"{s:.3f}" for c, s in rows[name].items()}, file=sys.stderr, flush=True)
+        except children.ChildFailed as error:
+            failures.append(children.failed(name, "first call", error))
+    children.write(options, table(rows), rounds=options.rounds, seconds=rows, failed=failures)
 
 
 if __name__ == "__main__":

@@ -8,20 +8,13 @@ libraries it calls allocate is not in it.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
-import os
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
+from benchmarks import children
 from benchmarks.harness import workload as workloads
-from benchmarks.harness.processes import ROOT, environment
-
-CANDIDATES = ("phalanx", "jax")
 
 
 def phalanx_bytes(workload: workloads.Workload, case: workloads.Case) -> int:
@@ -61,16 +54,6 @@ def jax_bytes(workload: workloads.Workload, case: workloads.Case) -> int:
     return max(sizes)
 
 
-def measure(name: str, candidate: str, python: str, threads: int) -> dict[str, int]:
-    """Bytes by case, from a process of its own."""
-    command = [python, "-m", "benchmarks.memory", "--one", name, candidate]
-    with tempfile.TemporaryDirectory() as folder:
-        output = subprocess.run(command, cwd=ROOT, env=environment(threads, Path(folder)), capture_output=True, text=True,
-                                check=True).stdout
-    found: dict[str, int] = json.loads(output.splitlines()[-1])
-    return found
-
-
 def one(name: str, candidate: str) -> dict[str, int]:
     """Bytes by case, in this process."""
     workload = workloads.load(name)
@@ -86,7 +69,7 @@ def table(rows: dict[str, dict[str, dict[str, int]]]) -> str:
     """The bytes as Markdown."""
     lines = ["| workload | case | phalanx, bytes | XLA, bytes | |", "|---|---|---:|---:|---|"]
     for name, found in rows.items():
-        for case, ours in found["phalanx"].items():
+        for case, ours in found.get("phalanx", {}).items():
             theirs = found.get("jax", {}).get(case)
             verdict = "" if theirs is None or ours <= theirs else "more"
             lines.append(f"| {name} | {case} | {ours} | {'' if theirs is None else theirs} | {verdict} |")
@@ -95,25 +78,21 @@ def table(rows: dict[str, dict[str, dict[str, int]]]) -> str:
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--one", nargs=2)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--peers-python", default=str(ROOT / ".venv-peers" / "bin" / "python"), help="a Python that has JAX")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(one(*arguments.one)))
+    options = children.arguments(__doc__, 2, peers=True)
+    if options.one:
+        print(json.dumps(one(*options.one)))
         return
-    chosen = [name for name in arguments.only.split(",") if name] or workloads.names()
     rows: dict[str, dict[str, dict[str, int]]] = {}
-    for name in chosen:
-        pythons = {"phalanx": sys.executable, "jax": arguments.peers_python}
-        rows[name] = {candidate: measure(name, candidate, pythons[candidate], arguments.threads)
-                      for candidate in CANDIDATES if candidate in workloads.load(name).candidates}
-    print(table(rows))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"threads": arguments.threads, "bytes": rows}, indent=1) + "\n")
+    failures: list[str] = []
+    for name in children.chosen(options.only):
+        rows[name] = {}
+        for candidate, python in (("phalanx", sys.executable), ("jax", options.peers_python)):
+            if candidate in workloads.load(name).candidates:
+                try:
+                    rows[name][candidate] = children.child("memory", [name, candidate], options.threads, python=python)
+                except children.ChildFailed as error:
+                    failures.append(children.failed(name, candidate, error))
+    children.write(options, table(rows), bytes=rows, failed=failures)
 
 
 if __name__ == "__main__":

@@ -2,29 +2,23 @@
 
     python -m benchmarks.tuned [--only NAME,...] [--json FILE]
 
-Both run in one process and take turns; a ratio is the default's time over the tuned one's, medians of nine rounds. A choice
+Both run in one process and take turns; a ratio is the default's time over the tuned one's, medians over the rounds. A choice
 that does not hold up when measured again shows as a ratio under 1.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from benchmarks import children
 from benchmarks.harness import workload as workloads
-from benchmarks.harness.processes import ROOT, environment
 
-ROUNDS, SECONDS = 9, 0.03
+SECONDS = 0.03
 
 
 def chosen() -> list[str]:
@@ -48,7 +42,7 @@ def seconds(call: Callable[[], Any]) -> float:
     return statistics.median(samples)
 
 
-def one(name: str) -> dict[str, dict[str, Any]]:
+def one(name: str, rounds: int) -> dict[str, dict[str, Any]]:
     """The cases of a workload, in this process."""
     import phalanx as px
 
@@ -63,7 +57,7 @@ def one(name: str) -> dict[str, dict[str, Any]]:
             call()
             calls.append(call)
         times: list[list[float]] = [[], []]
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for tune, call in enumerate(calls):
                 px.set_default_options(tune=bool(tune))  # a defn looks its code up under the options in force
                 call()
@@ -89,24 +83,18 @@ def table(rows: dict[str, dict[str, dict[str, Any]]]) -> str:
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--one")
-    parser.add_argument("--only", default="")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(one(arguments.one)))
+    options = children.arguments(__doc__, 1)
+    if options.one:
+        print(json.dumps(one(options.one[0], options.rounds)))
         return
-    rows = {}
-    for name in [name for name in arguments.only.split(",") if name] or workloads.names():
-        with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run([sys.executable, "-m", "benchmarks.tuned", "--one", name], cwd=ROOT, text=True, check=True,
-                                  env=environment(arguments.threads, Path(folder)), capture_output=True)
-        rows[name] = json.loads(done.stdout.splitlines()[-1])
-    print(table(rows))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"threads": arguments.threads, "seconds": rows}, indent=1) + "\n")
+    rows: dict[str, dict[str, dict[str, Any]]] = {}
+    failures: list[str] = []
+    for name in children.chosen(options.only):
+        try:
+            rows[name] = children.child("tuned", [name, "--rounds", str(options.rounds)], options.threads)
+        except children.ChildFailed as error:
+            failures.append(children.failed(name, "tuned", error))
+    children.write(options, table(rows), seconds=rows, failed=failures)
 
 
 if __name__ == "__main__":
