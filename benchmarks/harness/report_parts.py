@@ -44,7 +44,7 @@ def machine(data: Mapping[str, Any]) -> str:
         for level in limits["levels"]:
             body.append([f"bandwidth of {level['name']}", str(limits["threads"]),
                          *(f"{level[kind] / _GIGA:.0f} GB/s" for kind in ("read", "copy", "triad"))])
-    text = ("Limits, measured in the same run with loops in LLVM IR (`benchmarks/harness/kernels.py`): the best of several "
+    text = ("Limits, measured in the same run with loops in LLVM IR (`compiler/profiling/kernels.py`): the best of several "
             "tries; each byte counts once, read or written.")
     parts = [text, table(["limit", "threads", "read", "copy", "triad"], body)]
     about = data["environment"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.harness import __main__ as harness
-from benchmarks.harness import kernels, limits, processes, report, targets, workload
+from benchmarks.harness import limits, processes, report, targets, workload
 from benchmarks.harness.results import Results
 from benchmarks.harness.rounds import Field, Figure, alternate, run_case
 
@@ -191,26 +191,6 @@ def test_the_environment_of_a_worker(tmp_path):
 
 
 # --- limits
-
-
-def test_the_kernels_compute_what_they_say():
-    found = limits._Kernels(128)
-    size = 4 * found.lanes * kernels.UNROLL
-    blocks = [limits._aligned(4 * size) for _ in range(3)]
-    out, first, second = (block.view(np.float32) for block in blocks)
-    first[:], second[:] = np.arange(size), 2.0
-    pointers = [block.ctypes.data for block in blocks]
-    vectors = size // found.lanes
-    results = {"copy": first, "triad": first + 6}
-    for name, expected in [*results.items(), *((f"{name}_past_caches", values) for name, values in results.items())]:
-        out[:] = -1
-        found[name](*pointers, vectors, 2)
-        np.testing.assert_array_equal(out, expected)
-    found["read"](*pointers, vectors, 1)
-    assert out[:found.lanes].sum() == first.sum()
-    first[:] = 1.0
-    found["fma32"](pointers[0], pointers[1], pointers[1], 2, 1)
-    assert (out[:found.lanes] == kernels.CHAINS * 9.0).all()  # eight times x + 1
 
 
 def test_a_pass_over_memory_can_be_repeated():

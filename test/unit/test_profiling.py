@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import phalanx as px
-from phalanx.compiler.profiling import Limits, measure_limits, profile
+from phalanx.compiler.profiling import Limits, kernels, measure_limits, profile, rates
 from phalanx.compiler.profiling.report import Profile, Row
 
 
@@ -107,6 +107,26 @@ def test_limits_are_plausible():
     assert limits.flops_f32 > limits.flops_f64 > 1e8
     assert 1e8 < limits.stream_bytes < 1e13
     assert measure_limits(1) is limits
+
+
+def test_the_kernels_compute_what_they_say():
+    found = rates.Kernels(128)
+    size = 4 * found.lanes * kernels.UNROLL
+    blocks = [rates.aligned(4 * size) for _ in range(3)]
+    out, first, second = (block.view(np.float32) for block in blocks)
+    first[:], second[:] = np.arange(size), 2.0
+    pointers = [block.ctypes.data for block in blocks]
+    vectors = size // found.lanes
+    results = {"copy": first, "triad": first + 6}
+    for name, expected in [*results.items(), *((f"{name}_past_caches", values) for name, values in results.items())]:
+        out[:] = -1
+        found[name](*pointers, vectors, 2)
+        np.testing.assert_array_equal(out, expected)
+    found["read"](*pointers, vectors, 1)
+    assert out[:found.lanes].sum() == first.sum()
+    first[:] = 1.0
+    found["fma32"](pointers[0], pointers[1], pointers[1], 2, 1)
+    assert (out[:found.lanes] == kernels.CHAINS * 9.0).all()  # eight times x + 1
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

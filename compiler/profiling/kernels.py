@@ -8,12 +8,14 @@ from __future__ import annotations
 
 #: chains of dependent multiply-adds: latency times issue width, with room to spare, and few enough registers
 CHAINS = 12
+#: by how many links an iteration makes each chain longer
+LINKS = 4
 #: vectors per iteration of a stream loop
 UNROLL = 8
 
 
 def fma(name: str, element: str, lanes: int) -> str:
-    """`CHAINS` independent chains of x*a+b in registers, each of which an iteration makes 4 links longer."""
+    """`CHAINS` independent chains of x*a+b in registers, each of which an iteration makes `LINKS` links longer."""
     vector = f"<{lanes} x {element}>"
     intrinsic = f"@llvm.fma.v{lanes}{'f32' if element == 'float' else 'f64'}"
     lines = [f"declare {vector} {intrinsic}({vector}, {vector}, {vector})",
@@ -24,14 +26,14 @@ def fma(name: str, element: str, lanes: int) -> str:
         lines += [f"  %p{chain} = getelementptr {vector}, ptr %seed, i64 {chain}",
                   f"  %s{chain} = load {vector}, ptr %p{chain}, align 64"]
     lines += ["  br label %loop", "loop:", "  %i = phi i64 [ 0, %entry ], [ %more, %loop ]"]
-    lines += [f"  %x{c}.0 = phi {vector} [ %s{c}, %entry ], [ %x{c}.4, %loop ]" for c in range(CHAINS)]
+    lines += [f"  %x{c}.0 = phi {vector} [ %s{c}, %entry ], [ %x{c}.{LINKS}, %loop ]" for c in range(CHAINS)]
     lines += [f"  %x{c}.{link + 1} = call {vector} {intrinsic}({vector} %x{c}.{link}, {vector} %a, {vector} %b)"
-              for link in range(4) for c in range(CHAINS)]
+              for link in range(LINKS) for c in range(CHAINS)]
     lines += ["  %more = add i64 %i, 1", "  %again = icmp ult i64 %more, %count",
               "  br i1 %again, label %loop, label %done", "done:"]
-    total = "%x0.4"
+    total = f"%x0.{LINKS}"
     for chain in range(1, CHAINS):
-        lines.append(f"  %t{chain} = fadd {vector} {total}, %x{chain}.4")
+        lines.append(f"  %t{chain} = fadd {vector} {total}, %x{chain}.{LINKS}")
         total = f"%t{chain}"
     return "\n".join([*lines, f"  store {vector} {total}, ptr %out, align 64", "  ret void", "}", ""])
 
