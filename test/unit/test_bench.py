@@ -14,9 +14,10 @@ from phalanx.compiler.bench_report import Report, Row, compare, duration
 
 
 def test_the_seconds_and_the_result_of_one_call():
+    start = time.perf_counter()
     seconds, result = bench.time(lambda: (time.sleep(0.01), 7)[1])
     assert result == 7
-    assert 0.009 < seconds < 1
+    assert 0.009 < seconds <= time.perf_counter() - start
 
 
 def test_a_report_has_every_candidate_and_input():
