@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.harness import environment, limits, report
@@ -25,7 +26,7 @@ from benchmarks.harness.workload import CANDIDATES, YARDSTICKS, Workload, load, 
 _REFEREE = "numpy"
 #: run in this environment, the others in that of the peers
 _OURS = ("phalanx", "stream")
-_SECONDS, _QUICK_SECONDS = 0.15, 0.05
+_SECONDS, _QUICK_SECONDS = 0.08, 0.04
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
@@ -36,6 +37,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", default="1,all", help="numbers of threads, parted by commas")
     parser.add_argument("--seconds", type=float, default=None, help="of samples per candidate and round")
+    parser.add_argument("--minutes", type=float, default=30.0, help="while in time, unsteady figures get more rounds")
     parser.add_argument("--quick", action="store_true", help="three short rounds: for a first look")
     parser.add_argument("--resume", action="store_true", help="keep what the output already holds, run the rest")
     parser.add_argument("--update", action="store_true", help="keep what the output already holds, replace what is run")
@@ -76,6 +78,25 @@ def _show(figure: Figure) -> None:
     print(f"  {figure.workload}/{figure.case} x{figure.threads} {figure.candidate:12} {text}{first}", flush=True)
 
 
+@dataclass
+class Pace:
+    """Whether a run is in time: its share of the minutes is not used up."""
+
+    minutes: float
+    cases: int
+    done: int = 0
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self.started
+
+    def in_time(self) -> bool:
+        """Whether the cases so far, this one included, took no more than their share."""
+        return self.seconds * self.cases < 60 * self.minutes * (self.done + 1)
+
+
 @dataclass(frozen=True)
 class Run:
     """What is the same for all workloads of a run."""
@@ -86,27 +107,32 @@ class Run:
     seconds: float
     results: Results
     folder: Path
+    pace: Pace
 
     def workload(self, workload: Workload, cases: list[str], threads: int) -> None:
         """All of these cases of a workload at one number of threads."""
         own = self.folder / f"{workload.name}-{threads}"
         own.mkdir()
-        field = Field(workload, threads, own)
+        field_ = Field(workload, threads, own)
         try:
-            field.start(self.pythons, list(dict.fromkeys([_REFEREE, *self.of(workload)])))
+            field_.start(self.pythons, list(dict.fromkeys([_REFEREE, *self.of(workload)])))
             for case in cases:
-                racing = self.of(workload, case)
-                try:
-                    figures = run_case(field, case, racing, _REFEREE, self.rounds, self.seconds)
-                except WorkerFailed as error:
-                    why = f"no reference: {error}"
-                    figures = [Figure(workload.name, case, threads, name, "failed", why) for name in racing]
-                for figure in figures:
-                    _show(figure)
-                self.results.put(workload, case, threads, figures)
-                self.results.save()
+                self._case(field_, case)
         finally:
-            field.close()
+            field_.close()
+
+    def _case(self, field_: Field, case: str) -> None:
+        racing = self.of(field_.workload, case)
+        try:
+            figures = run_case(field_, case, racing, _REFEREE, self.rounds, self.seconds, self.pace.in_time)
+        except (WorkerFailed, OSError) as error:
+            why = f"no reference: {error}"
+            figures = [Figure(field_.workload.name, case, field_.threads, name, "failed", why) for name in racing]
+        for figure in figures:
+            _show(figure)
+        self.results.put(field_.workload, case, field_.threads, figures)
+        self.results.save()
+        self.pace.done += 1
 
     def of(self, workload: Workload, case: str = "") -> list[str]:
         """The candidates of a workload, or of one case of it, that take part."""
@@ -117,6 +143,14 @@ def _write_report(results: Results, given: Path | None) -> None:
     path = given or results.path.with_name("RESULTS.md")
     path.write_text(report.markdown(results.data, results.path.parent))
     print(f"{path} written")
+
+
+def _measure_limits(results: Results, threads: int) -> None:
+    try:
+        results.data["limits"][str(threads)] = limits.measured(threads)
+        results.save()
+    except subprocess.CalledProcessError as error:
+        print(f"the limits of {threads} threads could not be measured: {(error.stderr or '').strip()[-300:]}", flush=True)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -143,25 +177,24 @@ def main(words: list[str] | None = None) -> int:
     every = processors()
     counts = sorted({every if word == "all" else int(word) for word in arguments.threads.split(",")})
 
-    results = Results(arguments.output, keep=arguments.resume or arguments.update)
-    results.data["environment"] = environment.describe(sys.executable, peers)
-    results.data["rounds"], results.data["seconds per round"] = rounds, seconds
-    started = time.perf_counter()
+    keep = arguments.resume or arguments.update
+    results = Results(arguments.output, keep=keep)
+    results.describe(environment.describe(sys.executable, peers), rounds, seconds)
+    pace = Pace(arguments.minutes, sum(len(cases) for _, cases in chosen) * len(counts))
     with tempfile.TemporaryDirectory(prefix="phalanx-bench-") as folder:
-        run = Run(frozenset(wanted), pythons, rounds, seconds, results, Path(folder))
+        run = Run(frozenset(wanted), pythons, rounds, seconds, results, Path(folder), pace)
         for threads in counts:
-            if str(threads) not in results.data["limits"] or not (arguments.resume or arguments.update):
-                results.data["limits"][str(threads)] = limits.measured(threads)
-                results.save()
+            if not (keep and str(threads) in results.data["limits"]):
+                _measure_limits(results, threads)
             for workload, cases in chosen:
                 left = [case for case in cases
                         if not (arguments.resume and results.complete(workload.name, case, threads, run.of(workload, case)))]
+                pace.cases -= len(cases) - len(left)
                 if left:
-                    seconds_so_far = time.perf_counter() - started
-                    print(f"{workload.name}, {threads} thread{'s' * (threads > 1)}, {seconds_so_far:.0f} s", flush=True)
+                    print(f"{workload.name}, {threads} thread{'s' * (threads > 1)}, {pace.seconds:.0f} s", flush=True)
                     run.workload(workload, left, threads)
     _write_report(results, arguments.report)
-    print(f"{arguments.output} written after {time.perf_counter() - started:.0f} s")
+    print(f"{arguments.output} written after {pace.seconds:.0f} s")
     return 0
 
 

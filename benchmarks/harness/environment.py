@@ -57,6 +57,17 @@ def _processor() -> dict[str, str]:
     return found
 
 
+def commit() -> str:
+    """The state of the repository that is measured; empty where there is none."""
+    try:
+        asked = [subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+                 for words in (["rev-parse", "--short=10", "HEAD"],
+                               ["status", "--porcelain", "--untracked-files=no", "--", "compiler", "dialects", "runtime"])]
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return asked[0] + (" with changes" if asked[1] else "")
+
+
 def versions(python: str, names: tuple[str, ...]) -> dict[str, str]:
     """Versions of packages in an environment; those it does not have are left out."""
     done = subprocess.run([python, "-c", _VERSIONS % (names,)], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -67,6 +78,7 @@ def versions(python: str, names: tuple[str, ...]) -> dict[str, str]:
 def describe(ours: str, peers: str | None) -> dict[str, Any]:
     """Everything about the place that a reader of the figures needs."""
     return {
+        "commit": commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "system": f"{platform.system()} {platform.release()}",
         "processors": processors(),

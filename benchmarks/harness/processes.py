@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: seconds a pool may go on spinning before the next candidate is measured anyway
 PATIENCE = 1.0
+#: seconds a candidate may take to answer: a compile, or a turn of a slow call
+ANSWER = 120.0
 
 #: settings that tune one library by hand: nobody is measured with them
 _UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "KMP_BLOCKTIME", "KMP_AFFINITY", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT",
@@ -51,9 +55,10 @@ def processors() -> int:
 
 
 class Process:
-    """A worker and the pipe to it; it has started when `wait` returns."""
+    """A worker and the pipe to it; it has started when `wait` returns. One that does not answer in time is ended."""
 
     def __init__(self, python: str, workload: str, candidate: str, threads: int, folder: Path) -> None:
+        self._late = False
         self._log = folder / f"{candidate}.log"
         command = [python, "-m", "benchmarks.harness.worker", "--workload", workload, "--candidate", candidate,
                    "--threads", str(threads), "--folder", str(folder)]
@@ -71,15 +76,26 @@ class Process:
 
     def _receive(self) -> dict[str, Any]:
         assert self._child.stdout is not None
-        line = self._child.stdout.readline()
+        watchdog = threading.Timer(ANSWER, self._give_up)
+        watchdog.start()
+        try:
+            line = self._child.stdout.readline()
+        finally:
+            watchdog.cancel()
         if not line:
             code = self._child.wait()
+            if self._late:
+                raise WorkerFailed(f"no answer after {ANSWER:.0f} s")
             written = [text for text in self._log.read_text().splitlines() if text.strip()]
             raise WorkerFailed(f"the process ended with {code}: {written[-1][:300] if written else 'nothing written'}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise WorkerFailed(answer["error"])
         return answer
+
+    def _give_up(self) -> None:
+        self._late = True
+        self._child.kill()
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """Send a request, wait for its answer; raises `WorkerFailed` when there is none."""
@@ -101,16 +117,12 @@ class Process:
         return "R" not in states
 
     def close(self) -> None:
-        """End the process: by asking, and by force if that does not help."""
+        """End the process at once: libraries take seconds to take their threads down, and there is nothing to save."""
         assert self._child.stdin is not None and self._child.stdout is not None
-        if self._child.poll() is None:
-            try:
-                self._child.stdin.write(json.dumps({"do": "quit"}) + "\n")
-                self._child.stdin.close()
-                self._child.wait(timeout=5)
-            except (OSError, ValueError, subprocess.TimeoutExpired):
-                self._child.kill()
-                self._child.wait()
+        self._child.kill()
+        self._child.wait()
+        with contextlib.suppress(BrokenPipeError):  # a request it never read
+            self._child.stdin.close()
         self._child.stdout.close()
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.harness.limits import least_seconds
-from benchmarks.harness.workload import CANDIDATES, YARDSTICKS, Work
+from benchmarks.harness.workload import CANDIDATES, OURS, YARDSTICKS, Work
 
-OURS = "phalanx"
 PEERS = tuple(name for name in CANDIDATES if name != OURS)
 
 _Data = Mapping[str, Any]

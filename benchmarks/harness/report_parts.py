@@ -14,12 +14,14 @@ _GIGA = 1e9
 def introduction(data: Mapping[str, Any]) -> str:
     """What the columns mean."""
     return (
-        f"Written by `make bench` on {data['environment'].get('date', 'an unknown day')}. Every candidate runs in a process "
-        f"of its own; they take turns over {data.get('rounds', '?')} rounds of {data.get('seconds per round', '?')} s, in an "
-        "order that rotates, while the others sleep. A time is the median over the rounds of the median within a round. "
-        "*ratio* is the time of the best peer over ours: above 1 we are faster. *of the limit* is the least time the "
-        "machine needs for the arithmetic and the memory traffic that no implementation can avoid, over ours. A result that "
-        "disagrees with the reference is called wrong and not ranked. [docs/benchmarking.md](../docs/benchmarking.md) "
+        f"Written by `make bench` on {data['environment'].get('date', 'an unknown day')}, commit "
+        f"{data['environment'].get('commit') or 'unknown'}. Every candidate runs in a process of its own; they take turns "
+        f"over {data.get('rounds', '?')} rounds of {data.get('seconds per round', '?')} s (up to twice as many where the "
+        "figures are unsteady), in an order that rotates, while the others sleep. A time is the median over the rounds of "
+        "the median within a round. *ratio* is the time of the best peer over ours: above 1 we are faster. *of the limit* "
+        "is the least time the machine needs for the arithmetic and the memory traffic that no implementation can avoid, "
+        "over ours. A result that disagrees with the reference is called wrong and not ranked. "
+        "[docs/benchmarking.md](../docs/benchmarking.md) "
         "says more.")
 
 

@@ -21,6 +21,12 @@ class Results:
         if keep and path.exists():
             self.data.update(json.loads(path.read_text()))
 
+    def describe(self, environment: dict[str, Any], rounds: int, seconds: float) -> None:
+        """How this run measures; the commits of earlier runs whose figures are kept stay named."""
+        commits = [*self.data["environment"].get("commit", "").split(", "), environment["commit"]]
+        environment["commit"] = ", ".join(dict.fromkeys(commit for commit in commits if commit))
+        self.data.update({"environment": environment, "rounds": rounds, "seconds per round": seconds})
+
     def put(self, workload: Workload, case: str, threads: int, figures: Sequence[Figure]) -> None:
         """Take the figures of a case in place of what was there of the same candidates."""
         about = self.data["workloads"].setdefault(workload.name, {"summary": workload.summary, "cases": {}})

@@ -5,8 +5,9 @@ A machine that gets slower or faster does so for all of them. While one is measu
 
 from __future__ import annotations
 
+import contextlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness.processes import Process, WorkerFailed, wait_until_asleep
-from benchmarks.harness.workload import YARDSTICKS, Workload, disagreement
+from benchmarks.harness.workload import OURS, YARDSTICKS, Workload, disagreement
 
 #: when the calls of one case add up to so many seconds, a slow candidate sits the remaining rounds out
-ENOUGH = 4.0
+ENOUGH = 8.0
+#: when the middle half of the rounds differs by more than this part of the median, more rounds are worth their time
+STEADY = 0.04
+#: how many times slower than the fastest a candidate may be to be measured again for a steadier figure
+CLOSE = 1.3
 
 
 @dataclass
@@ -42,13 +47,17 @@ class Figure:
 
 @dataclass
 class Field:
-    """The processes of one workload at one number of threads; a candidate that cannot start is a message."""
+    """The processes of one workload at one number of threads; a candidate that cannot start is a message.
+
+    One that ended in the middle of a case is `broken` for the rest of it, and started again by `revive`.
+    """
 
     workload: Workload
     threads: int
     folder: Path
     processes: dict[str, Process] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    pythons: dict[str, str] = field(default_factory=dict)
 
     def start(self, pythons: Mapping[str, str], candidates: Sequence[str]) -> None:
         """Start a process for each candidate; those that cannot start are remembered as broken."""
@@ -57,8 +66,16 @@ class Field:
         for name in candidates:
             try:
                 self.processes[name].wait()
+                self.pythons[name] = pythons[name]
             except WorkerFailed as error:
                 self.broken[name] = str(error)
+
+    def revive(self) -> None:
+        """Start those again that had started and then ended."""
+        for name in self.pythons.keys() & self.broken.keys():
+            del self.broken[name]
+            self.processes[name].close()
+            self.start({name: self.pythons.pop(name)}, [name])
 
     def close(self) -> None:
         """End every process."""
@@ -107,13 +124,37 @@ def prepare(field_: Field, case: str, candidates: Sequence[str], reference: list
     return figures
 
 
-def alternate(field_: Field, figures: Sequence[Figure], rounds: int, seconds: float) -> None:
-    """Measure the candidates that are right, in turns; the figures get their medians."""
+def unsteady(racing: Sequence[Figure]) -> list[Figure]:
+    """The figures that more rounds would make steadier and that decide something: ours, and those near the fastest."""
+    if not racing:
+        return []
+    medians = {figure.candidate: statistics.median(figure.rounds) for figure in racing}
+    near = CLOSE * min(medians.values())
+    chosen = [figure for figure in racing if figure.candidate == OURS or medians[figure.candidate] <= near]
+    for figure in chosen:
+        ordered = sorted(figure.rounds)
+        middle = ordered[3 * (len(ordered) - 1) // 4] - ordered[len(ordered) // 4]
+        if middle > STEADY * medians[figure.candidate]:
+            return chosen
+    return []
+
+
+def alternate(field_: Field, figures: Sequence[Figure], rounds: int, seconds: float,
+              may_go_on: Callable[[], bool] = lambda: False) -> None:
+    """Measure the candidates that are right, in turns; the figures get their medians.
+
+    Figures that are unsteady after all rounds get up to as many more, one by one, as long as `may_go_on`.
+    """
     racing = [figure for figure in figures if figure.status == "ok"]
     minima: dict[str, list[float]] = {figure.candidate: [] for figure in racing}
-    for turn in range(rounds):
-        shift = turn % max(len(racing), 1)
-        for figure in [*racing[shift:], *racing[:shift]]:
+    for turn in range(2 * rounds):
+        chosen = racing
+        if turn >= rounds:
+            chosen = unsteady([figure for figure in racing if figure.status == "ok"]) if may_go_on() else []
+            if not chosen:
+                break
+        shift = turn % max(len(chosen), 1)
+        for figure in [*chosen[shift:], *chosen[:shift]]:
             if figure.status != "ok" or sum(figure.rounds) > ENOUGH:
                 continue
             field_.settle()
@@ -129,14 +170,15 @@ def alternate(field_: Field, figures: Sequence[Figure], rounds: int, seconds: fl
             figure.seconds, figure.minimum = statistics.median(figure.rounds), min(minima[figure.candidate])
 
 
-def run_case(field_: Field, case: str, candidates: Sequence[str], referee: str, rounds: int,
-             seconds: float) -> list[Figure]:
+def run_case(field_: Field, case: str, candidates: Sequence[str], referee: str, rounds: int, seconds: float,
+             may_go_on: Callable[[], bool] = lambda: False) -> list[Figure]:
     """All figures of one case; `referee` is the candidate whose process computes the reference."""
+    field_.revive()
     expected = _arrays(field_.ask(referee, "reference", case=case)["result"])
     figures = prepare(field_, case, candidates, expected)
     del expected
-    alternate(field_, figures, rounds, seconds)
+    alternate(field_, figures, rounds, seconds, may_go_on)
     for name in candidates:
-        if name not in field_.broken:
+        with contextlib.suppress(WorkerFailed):  # then it is started again for the next case
             field_.ask(name, "release")
     return figures

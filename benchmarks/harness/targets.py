@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.harness.limits import least_seconds
-from benchmarks.harness.report import OURS, Row, duration, geometric_mean, table
-from benchmarks.harness.workload import Work
+from benchmarks.harness.report import Row, duration, geometric_mean, table
+from benchmarks.harness.workload import OURS, Work
 
 #: files of other benchmarks that fill in targets
 FILES = ("first_call.json", "memory.json", "import_time.json", "calls.json")
@@ -135,10 +135,11 @@ def two_threads(data: Mapping[str, Any], found: Sequence[Row]) -> Target:
     for row in found:
         single, many = row.seconds(OURS), by_place.get((_place(row), threads))
         together = many.seconds(OURS) if many else None
-        if threads == 1 or row.threads != 1 or not single or not together or single < _LONG:
+        limits = data["limits"].get(str(threads))
+        if threads == 1 or row.threads != 1 or not limits or not single or not together or single < _LONG:
             continue
         work = Work(**data["workloads"][row.workload]["cases"][row.case])
-        traffic = least_seconds(Work(bytes=work.bytes), data["limits"][str(threads)])
+        traffic = least_seconds(Work(bytes=work.bytes), limits)
         if traffic < 0.5 * together:
             gains.append((single / together, _place(row)))
     if not gains:

@@ -1,8 +1,8 @@
 """A process that runs one candidate of one workload, told what to do by lines of JSON on its standard input.
 
 Requests are objects with `do`: `prepare` a case (its inputs, the first call, the result in a file), compute the
-`reference` of a case, `measure` the prepared case for some seconds, `release` it, or `quit`. Each is answered by one
-line; a candidate that raises answers with `error`. Whatever libraries print goes to standard error.
+`reference` of a case, `measure` the prepared case for some seconds, or `release` it. Each is answered by one line; a
+candidate that raises answers with `error`. Whatever libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -156,11 +156,9 @@ def _reason(error: BaseException) -> str:
 
 
 def serve(worker: Worker, requests: TextIO, answers: TextIO) -> None:
-    """Answer every line until `quit` or the end of the input."""
+    """Answer every line until the end of the input."""
     for line in requests:
         request = json.loads(line)
-        if request["do"] == "quit":
-            return
         try:
             answer = worker.answer(request)
         except Exception as error:  # noqa: BLE001 - a candidate may raise anything; it is reported and the others go on

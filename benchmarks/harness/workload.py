@@ -34,8 +34,11 @@ Sizes = Mapping[str, Any]
 #: fused multiply-adds, range reduction included
 TRANSCENDENTAL = 16
 
-#: whose time is compared; `best peer` is the fastest of the others than the first
+#: whose time is compared; `best peer` is the fastest but the first
 CANDIDATES = ("phalanx", "numpy", "jax", "torch", "numba", "onnxruntime")
+
+#: who the others are compared with
+OURS = CANDIDATES[0]
 
 #: measured along with a workload but not ranked: the product without its epilogue, a pass over as much memory
 YARDSTICKS = ("openblas", "stream")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from benchmarks.harness import __main__ as harness
 from benchmarks.harness import limits, processes, report, targets, workload
 from benchmarks.harness.results import Results
-from benchmarks.harness.rounds import Field, Figure, alternate, run_case
+from benchmarks.harness.rounds import Field, Figure, alternate, run_case, unsteady
 
 NAMES = workload.names()
 
@@ -141,6 +143,26 @@ def test_a_process_that_ends_is_reported_from_then_on(field):
     assert "numpy" in field.broken
 
 
+def test_a_process_that_ended_is_started_again_for_the_next_case(field):
+    field.start({"numpy": sys.executable, "phalanx": sys.executable}, ["numpy", "phalanx"])
+    field.processes["phalanx"]._child.kill()
+    for status in ("failed", "ok"):
+        (figure,) = run_case(field, "ragged", ["phalanx"], "numpy", rounds=1, seconds=0.001)
+        assert figure.status == status, figure.message
+        if status == "failed":
+            assert "phalanx" in field.broken
+    assert not field.broken
+
+
+def test_a_candidate_that_hangs_is_ended(field, monkeypatch):
+    field.start({"numpy": sys.executable}, ["numpy"])
+    monkeypatch.setattr(processes, "ANSWER", 0.05)
+    field.ask("numpy", "prepare", case="ragged")
+    with pytest.raises(processes.WorkerFailed, match="no answer after 0 s"):
+        field.ask("numpy", "measure", seconds=60)
+    assert "numpy" in field.broken
+
+
 def test_what_a_library_prints_does_not_disturb_the_protocol(field, monkeypatch):
     process = processes.Process(sys.executable, "no_such_workload", "numpy", 1, field.folder)
     with pytest.raises(processes.WorkerFailed, match="no_such_workload"):
@@ -177,10 +199,32 @@ def test_the_order_rotates_and_medians_are_taken():
 
 
 def test_a_slow_candidate_sits_out():
-    scripted = _Scripted(slow=[5.0] * 5, fast=[0.1] * 5)
+    scripted = _Scripted(slow=[9.0] * 5, fast=[0.1] * 5)
     figures = [Figure("w", "c", 1, name) for name in ("slow", "fast")]
     alternate(scripted, figures, 5, 0.1)  # type: ignore[arg-type]
     assert [len(figure.rounds) for figure in figures] == [1, 5]
+
+
+def test_unsteady_figures_get_more_rounds_while_there_is_time():
+    def race(may_go_on):
+        scripted = _Scripted(phalanx=[1.0, 1.2, 1.1, 1.0, 1.0, 1.0, 9.9, 9.9, 9.9, 9.9], near=[1.2] * 10, far=[5.0] * 10)
+        figures = [Figure("w", "c", 1, name) for name in ("phalanx", "near", "far")]
+        answers = iter(may_go_on)
+        alternate(scripted, figures, 4, 0.1, lambda: next(answers))  # type: ignore[arg-type]
+        return [len(figure.rounds) for figure in figures]
+
+    assert race([False]) == [4, 4, 1 + 1]  # a slow one sits out
+    assert race([True, False]) == [5, 5, 2]
+    assert race([True] * 4) == [6, 6, 2]  # steady by then
+
+
+def test_steady_figures():
+    def of(**rounds):
+        return [figure.candidate for figure in unsteady(
+            [Figure("w", "c", 1, name, rounds=list(found)) for name, found in rounds.items()])]
+
+    assert unsteady([]) == of(phalanx=[1, 1, 1, 1, 9]) == of(phalanx=[1, 2]) == []
+    assert of(phalanx=[1, 1, 1], fast=[0.5, 0.6, 0.7, 0.8], slow=[2, 3, 4, 5]) == ["phalanx", "fast"]
 
 
 def test_the_environment_of_a_worker(tmp_path):
@@ -310,6 +354,31 @@ def test_selection():
         harness.selected("sofmax")
     with pytest.raises(SystemExit, match="softmax has no such case; it has 4096x1024, 128x64"):
         harness.selected("softmax/7")
+
+
+def test_a_run_keeps_pace():
+    pace = harness.Pace(minutes=1.0, cases=4, started=time.perf_counter() - 20)
+    assert not pace.in_time()
+    pace.done = 1
+    assert pace.in_time()
+
+
+def test_results_name_every_commit_they_come_from(tmp_path):
+    results = Results(tmp_path / "results.json", keep=True)
+    for commit in ("abc", "abc", "def with changes"):
+        results.describe({"commit": commit}, 5, 0.1)
+    assert results.data["environment"]["commit"] == "abc, def with changes"
+
+
+def test_a_machine_whose_limits_cannot_be_measured(tmp_path, capsys, monkeypatch):
+    def measured(threads):
+        raise subprocess.CalledProcessError(1, "limits", stderr="boom")
+
+    monkeypatch.setattr(limits, "measured", measured)
+    results = Results(tmp_path / "results.json", keep=False)
+    harness._measure_limits(results, 2)
+    assert "2 threads could not be measured: boom" in capsys.readouterr().out
+    assert results.data["limits"] == {}
 
 
 def test_the_command_without_peers(tmp_path, capsys, monkeypatch):
