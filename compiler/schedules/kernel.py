@@ -46,7 +46,7 @@ class Kernel:
 
     def _simple(self, cluster: Cluster) -> Fused | ProductLoops:
         """The emitter of a cluster that is one loop nest, or one matrix product and what follows it."""
-        return self._product(cluster) or Fused(cluster, self.workspace)
+        return self._product(cluster) or Fused(cluster, self.workspace, self.isa)
 
     def _product(self, cluster: Cluster) -> ProductLoops | None:
         """The emitter of the cluster's matrix product, when it has one."""

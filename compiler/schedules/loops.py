@@ -8,8 +8,10 @@ from phalanx.compiler.schedules.fused import plan_levels
 from phalanx.compiler.schedules.nest import Nest, scratch_possible
 from phalanx.compiler.schedules.parallel import PARTS_PER_CORE, Cut, cut_kept, cut_reduced, work_of
 from phalanx.compiler.schedules.phases import phases_possible
+from phalanx.compiler.schedules.streams import Streams, stream_lanes
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
+from phalanx.compiler.targets.isa import Isa
 
 TALL_ROWS = 2048
 """Rows from which a column reduction is cut along them: every part then has several rows for each row it leaves."""
@@ -18,17 +20,24 @@ TALL_ROWS = 2048
 class Fused:
     """One loop nest for everything in a cluster."""
 
-    def __init__(self, cluster: Cluster, workspace: Workspace) -> None:
+    def __init__(self, cluster: Cluster, workspace: Workspace, isa: Isa | None = None) -> None:
+        """`isa` is the machine whose caches decide whether results go past them."""
         self.cluster = cluster
         self.workspace = workspace
         builder = DomainBuilder(cluster)
         self.domain = builder.build()
         self.placed = builder.placed
         self.plan = plan_levels(cluster, builder.placed, builder.reduced, scratch_possible(self.domain))
+        self.lanes = 0 if isa is None else stream_lanes(cluster, self.domain, isa)
 
     def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
         """Writes the nest; `bounds` restricts some loops to a part."""
-        Nest(self.cluster, self.domain, self.placed, self.plan, self.workspace, bounds).emit()
+        if self.lanes:
+            nest = Streams(self.cluster, self.domain, self.placed, self.plan, self.workspace, bounds)
+            nest.lanes = self.lanes
+            nest.emit()
+        else:
+            Nest(self.cluster, self.domain, self.placed, self.plan, self.workspace, bounds).emit()
 
     def size(self, loop: int) -> Index:
         return self.domain.sizes[loop]

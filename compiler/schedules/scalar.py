@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,10 @@ _DEFAULTS = frozenset({"#arith.fastmath<none>", "#arith.overflow<none>"})
 _CHEAP_MATH = frozenset(
     {"math.absf", "math.absi", "math.fma", "math.floor", "math.ceil", "math.trunc", "math.roundeven", "math.copysign"}
 )
+_VECTOR_TYPES = frozenset({"f32", "f64", "i1", "i8", "i32", "i64"})
+# Blocks of small arguments take a shorter form, which a loop of scalars can look for (px-split-loops).
+_LOOKED_AT = frozenset({"math.sin", "math.cos"})
+_TYPE = re.compile(r"\b(?:f32|f64|i1|i8|i32|i64)\b")
 _DIVISIONS = frozenset({"arith.divf", "math.sqrt", "arith.divsi", "arith.divui", "arith.remsi", "arith.remui"})
 
 
@@ -82,6 +87,34 @@ class Body:
     def gathers(self) -> bool:
         return any(op.name == "tensor.extract" for op in self.ops)
 
+    @property
+    def widens(self) -> bool:
+        """Whether `inline_wide` can emit the body."""
+        return all(_widens(op) for op in self.ops)
+
+    def inline_wide(self, writer: Writer, arguments: Sequence[str], captured: dict[Any, str], lanes: int) -> list[str]:
+        """Emits the body on vectors of `lanes` elements."""
+        if self.yield_numbers:
+            return [arguments[number] for number in self.yield_numbers]
+        local = dict(zip(self.arguments, arguments, strict=False))
+
+        def name(value: Any) -> str:
+            if value not in local:
+                local[value] = splat(writer, captured[value], str(value.type), lanes)
+            return local[value]
+
+        previous = writer.location
+        for op in self.ops:
+            writer.location = op.location
+            if op.name == "arith.constant":
+                local[op.result] = splat(writer, writer.constant(op.tail), str(op.result.type), lanes)
+            else:
+                attributes, mark, types = op.tail.rpartition("} : ")
+                tail = f"{attributes}{mark}{_TYPE.sub(lambda found: f'vector<{lanes}x{found[0]}>', types)}"
+                local[op.result] = writer.value(f'"{op.name}"({", ".join(map(name, op.operands))}) {tail}')
+        writer.location = previous
+        return [name(value) for value in self.yields]
+
     def inline(
         self,
         writer: Writer,
@@ -115,6 +148,16 @@ class Body:
                 local[op.result] = writer.value(f'"{op.name}"({", ".join(map(name, op.operands))}) {op.tail}')
         writer.location = previous
         return [name(value) for value in self.yields]
+
+
+def splat(writer: Writer, scalar: str, element: str, lanes: int) -> str:
+    """A vector whose every element is the scalar."""
+    return writer.pure(f"vector.broadcast {scalar} : {element} to vector<{lanes}x{element}>", [scalar])
+
+
+def _widens(op: ScalarOp) -> bool:
+    types = {str(value.type) for value in [*op.operands, op.result]}
+    return op.name.startswith(("arith.", "math.")) and op.name not in _LOOKED_AT and types <= _VECTOR_TYPES
 
 
 def scalar_op(op: Any) -> ScalarOp:
