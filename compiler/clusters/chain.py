@@ -14,7 +14,7 @@ from phalanx.compiler.clusters.model import Block, Cluster, Node, Operand, Tenso
 from phalanx.compiler.clusters.sizes import Size
 
 SCRATCH_ROWS = 768
-"""Rows of the first product's result that exist at a time, over all threads: 8 threads get 96 each."""
+"""Rows of the first product's result that exist at a time, over all threads, where their length is not known."""
 
 FEWEST_ROWS = 8
 """Products of fewer rows are read-outs of a matrix, which rather share their columns among threads."""
@@ -162,11 +162,6 @@ def columns(cluster: Cluster) -> Size:
     """How long the rows in the middle of a chain are."""
     reduction = next(node for node in cluster.nodes if node.kind == "reduction")
     return reduction.domain[reduction.reduced[0]]
-
-
-def row_length(columns: Size) -> Size:
-    """Elements from one row of scratch to the next: a power of two would keep hitting the same lines of the cache."""
-    return -(-columns // 16) * 16 + 16 if isinstance(columns, int) else columns
 
 
 def _rows(first: Node, depth: int) -> list[int]:

@@ -169,7 +169,8 @@ class Body:
 class NestFunction:
     """The function of an elementwise, reduction, contraction or chain cluster (or of a copy).
 
-    A chain has one more pointer behind its outputs, to `scratch`: rows of the first product's result.
+    A chain of rows with a named length has one more pointer behind its outputs, to `scratch`: rows of the first product's
+    result. Where their length is known they are part of the workspace that its schedule asks for.
     """
 
     def __init__(self, outliner: Outliner, cluster: Cluster, outputs: Sequence[Output], kind: str) -> None:
@@ -195,11 +196,13 @@ class NestFunction:
 
     # Arguments.
 
-    def _scratch(self) -> Tensor:
+    def _scratch(self) -> Tensor | None:
         """Memory for the rows of a chain that exist at a time."""
         first = self.cluster.nodes[0]
         columns = chain.columns(self.cluster)
-        extents = (chain.SCRATCH_ROWS, chain.row_length(columns))
+        if isinstance(columns, int):
+            return None
+        extents = (chain.SCRATCH_ROWS, columns)
         return Tensor(extents, first.outputs[0].element, self.cluster.block, strides=row_major(extents))
 
     def _inside(self, tensor: Tensor | None) -> bool:

@@ -13,16 +13,22 @@ from typing import Protocol
 
 from phalanx.compiler.schedules.cluster import Cluster, Node, Value, View
 from phalanx.compiler.schedules.domain import linear_access
+from phalanx.compiler.schedules.gemm import SHARED_ROWS
 from phalanx.compiler.schedules.parallel import PICOSECONDS_PER_MULTIPLY_ADD, PICOSECONDS_PER_OP, Cut
 from phalanx.compiler.schedules.product import static
 from phalanx.compiler.schedules.slicing import Dims, Place, Slicer
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.compiler.schedules.workspace import Workspace, element_bytes
 from phalanx.compiler.targets.isa import Isa
-from phalanx.dialects.records import record
+from phalanx.dialects.records import record, replace
 
 LEAST_ROWS = 96
 """Rows of a block even where rows are long: the right operands are packed once per block."""
+
+
+ROW_GRAIN = 16
+"""Rows of scratch are odd multiples of this many elements apart: a power of two would keep hitting the same lines of the
+cache."""
 
 
 class Emitter(Protocol):
@@ -93,32 +99,44 @@ class Chain:
 
     def __init__(self, cluster: Cluster, workspace: Workspace, isa: Isa, emitter: Callable[[Cluster], Emitter]) -> None:
         """`emitter` chooses how a part is written, in the same workspace."""
-        assert cluster.scratch is not None
         self.cluster = cluster
         self.workspace = workspace
         self.isa = isa
         self.emitter = emitter
         self.writer: Writer = cluster.writer
         self.structure = read_structure(cluster)
-        self.scratch = cluster.scratch
+        self.element = self.structure.scores.element
         self.block_rows = self._block_rows()
         self.blocks = self.writer.ceildiv(self.structure.sizes[self.structure.rows], self.block_rows)
 
+    def _stride(self) -> Index:
+        """Elements from one row of scratch to the next."""
+        columns = self.structure.sizes["depth"]
+        return columns if isinstance(columns, str) else (-(-columns // ROW_GRAIN) | 1) * ROW_GRAIN
+
     def _block_rows(self) -> int:
-        """As many rows as stay in half of the second-level cache, split evenly."""
-        count, element = self.scratch.sizes[0], self.scratch.element
-        assert isinstance(count, int)
-        grain, _ = self.isa.gemm_tile(element)
-        most = max(count // self.isa.cores, grain)
-        stride = self.scratch.strides[0]
+        """As many rows as stay in half of the second-level cache, split evenly; without a rest where that is possible."""
+        grain, _ = self.isa.gemm_tile(self.element)
+        stride = self._stride()
         if isinstance(stride, int):
-            most = min(most, max(LEAST_ROWS, self.isa.l2_bytes // 2 // (stride * element_bytes(element))))
-        most = most // grain * grain
+            most = max(LEAST_ROWS, self.isa.l2_bytes // 2 // (stride * element_bytes(self.element)))
+        else:
+            most = max(self._given_rows() // self.isa.cores, grain)
         rows = self.structure.sizes[self.structure.rows]
         if isinstance(rows, str):
-            return most
-        blocks = max(-(-rows // most), self._blocks_for_threads())
-        return min(most, -(-rows // (blocks * grain)) * grain)
+            return most // grain * grain
+        fewest = max(-(-rows // most), self._blocks_for_threads())
+        for blocks in range(fewest, min(2 * fewest, rows // LEAST_ROWS) + 1):
+            if rows % (blocks * SHARED_ROWS) == 0:
+                return rows // blocks
+        return min(max(most // grain, 1) * grain, -(-rows // (fewest * grain)) * grain)
+
+    def _given_rows(self) -> int:
+        """Rows of the scratch that is an argument."""
+        assert self.cluster.scratch is not None
+        count = self.cluster.scratch.sizes[0]
+        assert isinstance(count, int)
+        return count
 
     def _blocks_for_threads(self) -> int:
         """Blocks of one batch that give every thread some work; 1 where the number of batches is not known."""
@@ -152,9 +170,9 @@ class Chain:
 
     def cut(self, cores: int) -> Cut | None:
         """The line of blocks, in one part per core, as long as there is scratch for each part."""
-        size, count = self.size(0), self.scratch.sizes[0]
-        assert isinstance(count, int)
-        parts = min(cores, count // self.block_rows)
+        size, parts = self.size(0), cores
+        if self.cluster.scratch is not None:
+            parts = min(cores, self._given_rows() // self.block_rows)
         return Cut(0, parts) if parts > 1 and (isinstance(size, str) or size > 1) else None
 
     def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
@@ -191,18 +209,29 @@ class Chain:
 
     def _parts(self, slicer: Slicer, places: dict[str, Place], part: Index) -> None:
         structure, writer = self.structure, self.writer
-        offset = writer.mul(part, writer.mul(self.block_rows, self.scratch.strides[0]))
-        memory = self._held(structure.scores, structure.dims[structure.first], places, offset)
+        memory = self._held(structure.scores, structure.dims[structure.first], places, self._scratch(part))
         held = {structure.scores.key: memory}
-        self.emitter(slicer.part([structure.first], {}, [(structure.scores, memory)])).emit()
         kept = [(structure.weights, memory)]
         for value in self._row_values():
             row = self.workspace.allocate(writer, value.element, self.block_rows)
             view = View(row.pointer, row.element, row.sizes, (1,), row.offset)
             kept.append((value, view))
-        self.emitter(slicer.part(structure.middle, held, kept)).emit()
-        held = {value.key: view for value, view in kept}
-        self.emitter(slicer.part(structure.last, held)).emit()
+        with self.workspace.in_turns() as turn:
+            turn()
+            self.emitter(slicer.part([structure.first], {}, [(structure.scores, memory)])).emit()
+            turn()
+            self.emitter(slicer.part(structure.middle, held, kept)).emit()
+            turn()
+            self.emitter(slicer.part(structure.last, {value.key: view for value, view in kept})).emit()
+
+    def _scratch(self, part: Index) -> View:
+        """Memory for a block of rows: the workspace, or a part of the argument where the length of rows is not known."""
+        scratch, stride = self.cluster.scratch, self._stride()
+        if scratch is None:
+            assert isinstance(stride, int)
+            return self.workspace.allocate(self.writer, self.element, self.block_rows * stride)
+        offset = self.writer.mul(part, self.writer.mul(self.block_rows, stride))
+        return replace(scratch, offset=offset)
 
     def _row_values(self) -> list[Value]:
         """Values per row of the middle that the ops behind the second product read."""
@@ -215,9 +244,9 @@ class Chain:
         found.pop(self.structure.weights.key)
         return list(found.values())
 
-    def _held(self, value: Value, names: Dims, places: dict[str, Place], offset: Index) -> View:
+    def _held(self, value: Value, names: Dims, places: dict[str, Place], memory: View) -> View:
         """This part's scratch as the memory of a value over rows and columns."""
-        steps = {self.structure.rows: self.scratch.strides[0], "depth": 1}
+        steps = {self.structure.rows: self._stride(), "depth": 1}
         order = [names[dim] for dim in value.dims if dim is not None]
         inner = [name for name in order if name in steps]
         length = places[self.structure.rows].length
@@ -225,4 +254,4 @@ class Chain:
         extents = {self.structure.rows: length, "depth": self.structure.sizes["depth"]}
         sizes = tuple(extents[name] for name in inner if name is not None)
         strides = tuple(steps[name] for name in inner if name is not None)
-        return View(self.scratch.pointer, self.scratch.element, sizes, strides, offset)
+        return View(memory.pointer, memory.element, sizes, strides, memory.offset)

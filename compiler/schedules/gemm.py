@@ -78,7 +78,7 @@ class Gemm(ProductLoops):
             (right[self.columns], right[self.depth]),
         )
         self.holder = holder(cluster, product, product.columns)
-        self.row_block = self.blocking.row_block
+        self.row_block = self._row_block()
         # Sums of the whole depth are used at once: the tile then holds a few rows, however long the block is.
         self.at_once = self.holder is None and self.blocking.depth_block == self.sizes[self.depth]
         if self.holder is None and not self.at_once:
@@ -90,6 +90,12 @@ class Gemm(ProductLoops):
         self.right_panels: View | None = None
         self.tile: View | None = None
         self._allocate()
+
+    def _row_block(self) -> int:
+        """Rows of a block; no more than there can be, where the product is a part of something larger."""
+        most = self.writer.most(self.sizes[self.rows])
+        grain = self.blocking.rows
+        return self.blocking.row_block if most is None else min(self.blocking.row_block, -(-most // grain) * grain)
 
     def _packing(self, access: Access, loop: int, width: int) -> Packing:
         across, along = access.coefficients[loop], access.coefficients[self.depth]

@@ -39,7 +39,7 @@ class Kernel:
         self.cluster = Reader(function).read()
         self.workspace = Workspace(self.cluster.workspace)
         self.loops: Fused | ProductLoops | Chain | None = None
-        if self.cluster.scratch is not None:
+        if self.cluster.kind == "chain":
             self.loops = Chain(self.cluster, self.workspace, isa, self._simple)
         elif self.cluster.outputs and not self.cluster.nests:
             self.loops = self._simple(self.cluster)

@@ -42,6 +42,7 @@ class Writer:
         self._monomials: dict[str, Monomial] = {}
         self._products: dict[Monomial, str] = {}
         self._constants: dict[str, str] = {}
+        self._most: dict[str, int] = {}
         self._count = 0
 
     # -- lines and names -------------------------------------------------------------------------
@@ -244,7 +245,15 @@ class Writer:
     def min(self, a: Index, b: Index) -> Index:
         if isinstance(a, int) and isinstance(b, int):
             return min(a, b)
-        return self.pure(f"arith.minsi {self.index(a)}, {self.index(b)} : index", self._names(a, b), "x")
+        result = self.pure(f"arith.minsi {self.index(a)}, {self.index(b)} : index", self._names(a, b), "x")
+        bounds = [bound for bound in (self.most(a), self.most(b)) if bound is not None]
+        if bounds:
+            self._most[result] = min(bounds)
+        return result
+
+    def most(self, value: Index) -> int | None:
+        """The largest an index can be where that is known: it is a number, or the minimum of a number and another index."""
+        return value if isinstance(value, int) else self._most.get(value)
 
     def max(self, a: Index, b: Index) -> Index:
         if isinstance(a, int) and isinstance(b, int):

@@ -82,6 +82,13 @@ def test_is_one_cluster(shape):
     assert explanation.copies == 0
 
 
+@pytest.mark.parametrize("shape", [(8, 512, 64), (3, 511, 16), (1, 2048, 32)])
+def test_scratch_is_a_block_of_rows_per_thread(shape):
+    """Neither the scores nor a block of an operand as large as it would be outside of a chain."""
+    compiled = px.compile(attention, *[f"f32[{','.join(map(str, shape))}]"] * 3)
+    assert compiled.runner.executable.arena_bytes(()) < px.get_threads() * (5 << 18)
+
+
 def test_empty():
     q = k = v = data(0, 9, 4)
     agree(px.jit(attention)(q, k, v), np.zeros((0, 9, 4)))
