@@ -6,7 +6,6 @@ behind on which the next attempt dies of a segmentation fault. Importing this mo
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,8 @@ def signals_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    import signal  # half a millisecond, of which importing Phalanx has no need
+
     arrived: list[tuple[int, FrameType | None]] = []
     handlers = {int(number): handler for number in signal.valid_signals()
                 if callable(handler := signal.getsignal(number))}

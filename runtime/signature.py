@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -84,7 +83,7 @@ class Equation:
     axis: int
 
 
-@dataclass(frozen=True)
+@record
 class Signature:
     """The call of a compiled function: its name, inputs, outputs and named sizes in the order of the ABI."""
 
@@ -92,16 +91,15 @@ class Signature:
     inputs: tuple[Argument, ...]
     outputs: tuple[Argument, ...]
     dims: tuple[str, ...] = ()
-    _equations: tuple[Equation, ...] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        equations = tuple(
+    @cached_property
+    def _equations(self) -> tuple[Equation, ...]:
+        return tuple(
             Equation(size, index, axis)
             for index, argument in enumerate(self.inputs)
             for axis, size in enumerate(argument.shape)
             if isinstance(size, Dim)
         )
-        object.__setattr__(self, "_equations", equations)
 
     @cached_property
     def _direct(self) -> tuple[tuple[int, int], ...] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,6 +60,8 @@ def register_dataclass(cls: type[Any] | None = None, /, *, static: Sequence[str]
 
     Raises ArgumentError when the class is not a dataclass or a static field does not exist.
     """
+
+    import dataclasses  # loaded already where there are any
 
     def register(cls: type[Any]) -> type[Any]:
         if not dataclasses.is_dataclass(cls):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -81,7 +80,7 @@ def _labels(part: str, rank: int | None, subscripts: str) -> list[Hashable]:
     """The letters of one operand (or, with rank None, of the output, where `...` stays)."""
     before, dots, after = part.partition("...")
     letters = before + after
-    if any(c not in string.ascii_letters for c in letters):
+    if any(not (c.isascii() and c.isalpha()) for c in letters):
         raise ArgumentError(f"einsum: cannot read {part!r} in {subscripts!r}", hint="letters, `,`, `...` and `->` only")
     if rank is None:
         return [*before, *(["..."] if dots else []), *after]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,16 @@ from phalanx.runtime.device import Device, MemoryCounter
 NOWHERE = Device("null", 0)
 
 
-@dataclass(eq=False, slots=True, weakref_slot=True)
 class Shadow:
     """A tensor without elements."""
 
-    dtype: DType
-    shape: tuple[int, ...]
-    counter: MemoryCounter
-    freed: bool = False
+    __slots__ = ("__weakref__", "counter", "dtype", "freed", "shape")
+
+    def __init__(self, dtype: DType, shape: tuple[int, ...], counter: MemoryCounter) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        self.counter = counter
+        self.freed = False
 
     @property
     def nbytes(self) -> int:
