@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -15,14 +14,35 @@ from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import DTypeError, ShapeError
 
 Shape = tuple[Size, ...]
+_set = object.__setattr__
 
 
-@dataclass(frozen=True, slots=True)
 class Aval:
-    """An abstract tensor, printed the way specs are written: `f32[8,n]`."""
+    """An abstract tensor, printed the way specs are written: `f32[8,n]`. It does not change."""
 
+    __slots__ = ("dtype", "shape")
+    __match_args__ = ("shape", "dtype")
     shape: Shape
     dtype: DType
+
+    def __init__(self, shape: Shape, dtype: DType) -> None:
+        _set(self, "shape", shape)
+        _set(self, "dtype", dtype)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an aval cannot be changed, got {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"an aval cannot be changed, got {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return self.shape == other.shape and self.dtype is other.dtype if isinstance(other, Aval) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Aval, (self.shape, self.dtype)
 
     @property
     def ndim(self) -> int:

@@ -7,12 +7,12 @@ truth values are visible (`ui8`, `i1`); `storage` is what memory holds after low
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from phalanx.dialects.errors import DTypeError
+from phalanx.dialects.records import record
 
 try:
     import ml_dtypes
@@ -24,7 +24,7 @@ else:
 KINDS = "biufc"  # bool, signed, unsigned, float, complex; later kinds win a promotion
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class DType:
     """An element type, e.g. `px.float32`; equal only to itself and to the NumPy dtype it names."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar, overload
@@ -206,7 +207,18 @@ _FACETS = {
 @functools.cache
 def _annotations(cls: type[Any]) -> dict[str, Any]:
     """A class's own annotations, evaluated; once for the kinds that many ops share."""
-    return {} if cls is Op else inspect.get_annotations(cls, eval_str=True)
+    if cls is Op or cls.__module__ == "builtins":
+        return {}
+    names = vars(sys.modules[cls.__module__])
+    return {name: _evaluated(text, names) for name, text in inspect.get_annotations(cls).items()}
+
+
+def _evaluated(text: Any, names: dict[str, Any]) -> Any:
+    """What an annotation stands for. `Operand[Number]` and its like are looked up: two hundred compiles take a while."""
+    head, _, rest = text.partition("[") if isinstance(text, str) else ("", "", "")
+    if head in names and rest[:-1] in names:
+        return names[head][names[rest[:-1]]]
+    return eval(text, names) if isinstance(text, str) else text  # as `inspect.get_annotations(eval_str=True)` does
 
 
 def _fields(cls: type[Op]) -> tuple[list[Field], list[Field], list[str]]:
