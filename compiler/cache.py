@@ -38,6 +38,7 @@ class Entry:
     parts: Mapping[str, str]
     data: bytes
     overwrites: tuple[int, ...] = ()
+    prepared: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:
@@ -46,7 +47,8 @@ class Entry:
 
     def to_bytes(self) -> bytes:
         """The entry as a file."""
-        described = {"label": self.label, "parts": dict(self.parts), "overwrites": list(self.overwrites)}
+        described = {"label": self.label, "parts": dict(self.parts), "overwrites": list(self.overwrites),
+                     "prepared": list(self.prepared)}
         text = json.dumps(described, sort_keys=True).encode()
         body = text + self.data
         return _HEADER.pack(_MAGIC, hashlib.sha256(body).digest(), len(text)) + body
@@ -59,7 +61,8 @@ class Entry:
         if magic != _MAGIC or hashlib.sha256(body).digest() != checksum:
             raise ValueError("damaged cache entry")
         described = json.loads(body[:length])
-        return cls(described["label"], described["parts"], body[length:], tuple(described["overwrites"]))
+        return cls(described["label"], described["parts"], body[length:], tuple(described["overwrites"]),
+                   tuple(described["prepared"]))
 
 
 @record

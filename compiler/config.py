@@ -59,6 +59,8 @@ _DECLARED = (
          affects_compile=True, flags=FASTMATH_FLAGS),
     Knob("fuse", True, "group array operations into shared loop nests; off helps to find a miscompile",
          affects_compile=True),
+    Knob("prepack", True, "captured matrices are kept a second time, in the order in which products read them",
+         affects_compile=True),
     Knob("debug", 0, "1 prints one line per compile (function, line, what changed, time per phase); "
          "2 adds one line per pass", minimum=0),
     Knob("dump_ir", "", "a folder for the IR on its way down, in numbered files"),

@@ -18,22 +18,34 @@ from phalanx.compiler.pipeline.instruments import Instrument
 from phalanx.compiler.pipeline.stages import Stage, cpu_stages, extended, run_stages
 from phalanx.compiler.producer import producer
 from phalanx.compiler.recent import Recent
+from phalanx.compiler.schedules.prepared import PREPARED
 from phalanx.compiler.targets.base import Artifact
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
 from phalanx.compiler.targets.isa import runs_here
 from phalanx.compiler.trace.locations import user_location_text
 from phalanx.dialects.errors import ArtifactError, CompileError, DeviceError
 from phalanx.dialects.opdef import REGISTRY
+from phalanx.dialects.records import record
 from phalanx.runtime import jit, threads
 from phalanx.runtime.backends import Backend
 from phalanx.runtime.buffer import Buffer
 from phalanx.runtime.executable import Executable
 from phalanx.runtime.host_calls import HOST_CALL_ADDRESS, HOST_CALL_SYMBOL
+from phalanx.runtime.prepared import Panels, panels_from
 from phalanx.runtime.signature import Signature
 
-# Loaded code, and which result it writes over which donated argument, by structure: the IR without locations plus
-# every option that changes code.
-_loaded: Recent[tuple[Any, dict[int, int]]] = Recent(1024)
+
+@record
+class Loaded:
+    """Machine code, which result it writes over which donated argument, and which inputs it expects packed."""
+
+    code: Any
+    overwritten: dict[int, int]
+    prepared: tuple[Panels, ...]
+
+
+# By structure: the IR without locations plus every option that changes code.
+_loaded: Recent[Loaded] = Recent(1024)
 
 
 def structure_digest(module: ir.Module) -> str:
@@ -54,7 +66,7 @@ def target_in_force() -> CpuTarget:
 def stages() -> tuple[Stage, ...]:
     """The stages of a compile with the options in force."""
     usual = cpu_stages(isa=config.get("isa"), threads=threads.openmp_available(), fuse=config.get("fuse"),
-                       fastmath=config.get("fastmath"))
+                       fastmath=config.get("fastmath"), prepare=config.get("prepack"))
     return extended(usual, config.get("passes"))
 
 
@@ -96,11 +108,10 @@ def _try_in_a_child(module: ir.Module, signature: Signature, label: str) -> None
 
 def load(module: ir.Module, signature: Signature, label: str, seconds: dict[str, float]) -> Any:
     """Machine code of a px module, compiled unless a module of the same structure was."""
-    return _load(module, signature, label, seconds)[0]
+    return _load(module, signature, label, seconds).code
 
 
-def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str, float],
-          ) -> tuple[Any, dict[int, int]]:
+def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str, float]) -> Loaded:
     digest = structure_digest(module)
     key = (digest, config.compile_key())
     own_passes = bool(config.get("passes"))  # no cache can tell when their source changes
@@ -123,15 +134,17 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
         if config.get("compile_isolated"):
             _try_in_a_child(module, signature, label)
         lowered, target = lower(module, label)
-        overwritten = _overwritten(lowered)
+        overwritten, prepared = _overwritten(lowered), prepared_inputs(lowered)
         seconds["passes"] = now() - start
         artifact, code = _finish(lowered, target, signature, seconds)
+    made = Loaded(code, overwritten, prepared)
     if own_passes:
-        return code, overwritten
+        return made
     if stored is not None:
         pairs = tuple(number for pair in overwritten.items() for number in pair)
-        stored.put(cache.Entry(label, {"ir": digest, **surroundings()}, artifact.object, pairs))
-    return _loaded.put(key, (code, overwritten))
+        numbers = tuple(number for panels in prepared for number in panels.numbers())
+        stored.put(cache.Entry(label, {"ir": digest, **surroundings()}, artifact.object, pairs, numbers))
+    return _loaded.put(key, made)
 
 
 def _finish(lowered: ir.Module, target: CpuTarget, signature: Signature, seconds: dict[str, float],
@@ -157,7 +170,7 @@ def _has_foreign_operations(module: ir.Module) -> bool:
 
 
 def _load_from_disk(stored: cache.DiskCache, digest: str, key: tuple[Any, ...], seconds: dict[str, float],
-                    ) -> tuple[Any, dict[int, int]] | None:
+                    ) -> Loaded | None:
     """The code another process (or this one, earlier) left on disk; None when there is none that runs here."""
     if not runs_here(target_in_force().isa):  # the folder may be shared with another machine
         return None
@@ -172,7 +185,7 @@ def _load_from_disk(stored: cache.DiskCache, digest: str, key: tuple[Any, ...], 
         stored.drop(name)
         return None
     seconds["disk cache"] = now() - start
-    return _loaded.put(key, (code, _pairs(entry.overwrites)))
+    return _loaded.put(key, Loaded(code, _pairs(entry.overwrites), panels_from(entry.prepared)))
 
 
 def _main(module: ir.Module) -> ir.Operation:
@@ -188,16 +201,22 @@ def _overwritten(lowered: ir.Module) -> dict[int, int]:
     return _pairs(list(ir.DenseI64ArrayAttr(attributes["px.overwrites"])))
 
 
+def prepared_inputs(lowered: ir.Module) -> tuple[Panels, ...]:
+    """Which inputs the schedules expect packed, and how."""
+    attributes = _main(lowered).attributes
+    return panels_from(list(ir.DenseI64ArrayAttr(attributes[PREPARED]))) if PREPARED in attributes else ()
+
+
 def _pairs(numbers: Sequence[int]) -> dict[int, int]:
     return dict(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _mark_donated(module: ir.Module, donated: Sequence[int]) -> None:
-    """Tell the stages whose memory they may write results to."""
+def _mark_arguments(module: ir.Module, name: str, numbers: Sequence[int]) -> None:
+    """Tell the stages whose memory they may write results to, and what is the same at every call."""
     main = _main(module)
     rows = [{a.name: a.attr for a in ir.DictAttr(row)} for row in ir.ArrayAttr(main.attributes["arg_attrs"])]
-    for index in donated:
-        rows[index]["px.donated"] = ir.UnitAttr.get()
+    for index in numbers:
+        rows[index][name] = ir.UnitAttr.get()
     main.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(row) for row in rows])
 
 
@@ -209,11 +228,12 @@ def runner(traced: Any, signature: Signature, donated: Sequence[int], seconds: d
         tuned = tuning.runner(traced, signature, donated)
         if tuned is not None:
             return tuned
-    if donated:
+    captured = range(len(traced.inputs), len(traced.inputs) + len(traced.hidden))
+    if donated or captured:
         with context():
-            _mark_donated(traced.module, donated)
-    code, overwritten = _load(traced.module, signature, traced.name, seconds)
-    return _runner(code, overwritten, traced, signature, donated)
+            _mark_arguments(traced.module, "px.donated", donated)
+            _mark_arguments(traced.module, "px.captured", captured)
+    return _runner(_load(traced.module, signature, traced.name, seconds), traced, signature, donated)
 
 
 def assembly(lowered: ir.Module, signature: Signature) -> str:
@@ -230,15 +250,16 @@ def resume(module: ir.Module, after: str | None, traced: Any, signature: Signatu
     rest = names[names.index(after) + 1:] if after else names
     if rest:
         run_stages(module, stages(), first=rest[0], label=traced.name)
-    overwritten = _overwritten(module)
+    overwritten, prepared = _overwritten(module), prepared_inputs(module)
     seconds["passes"] = now() - start
     _, code = _finish(module, target_in_force(), signature, seconds)
-    return _runner(code, overwritten, traced, signature, donated)
+    return _runner(Loaded(code, overwritten, prepared), traced, signature, donated)
 
 
-def _runner(code: Any, overwritten: dict[int, int], traced: Any, signature: Signature, donated: Sequence[int]) -> Runner:
-    executable = Executable(code, signature, donated=donated, aliases=overwritten, sites=traced.call_sites,
-                            parallel=any(name.startswith("__kmpc_") for name in code.needs))
+def _runner(loaded: Loaded, traced: Any, signature: Signature, donated: Sequence[int]) -> Runner:
+    parallel = any(name.startswith("__kmpc_") for name in loaded.code.needs)
+    executable = Executable(loaded.code, signature, donated=donated, aliases=loaded.overwritten, sites=traced.call_sites,
+                            parallel=parallel, prepared=loaded.prepared)
     return NativeRunner(executable)
 
 

@@ -91,6 +91,15 @@ def _evaluate(tree: ast.expr, known: dict[str, Size], text: str) -> Size:
     raise CompileError(f"main: {text!r} is not a size over {sorted(known)}")
 
 
+def captured(main: Any, entry: Any) -> list[int]:
+    """Which tensor arguments are captured (arg attr `px.captured`): the same at every call."""
+    if "arg_attrs" not in main.attributes:
+        return []
+    attributes = main.attributes["arg_attrs"]
+    tensors = [number for number, value in enumerate(entry.arguments) if isinstance(value.type, ir.RankedTensorType)]
+    return [place for place, number in enumerate(tensors) if "px.captured" in attributes[number]]
+
+
 def donated_results(main: Any, block: Block, tensors: list[Tensor]) -> dict[int, int]:
     """Which result overwrites which donated argument (arg attr `px.donated`): same type, each argument once."""
     attributes = main.attributes["arg_attrs"] if "arg_attrs" in main.attributes else None

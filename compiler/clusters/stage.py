@@ -229,6 +229,9 @@ class _Stage:
         if self.overwritten:
             pairs = [number for pair in self.overwritten.items() for number in pair]
             function.attributes["px.overwrites"] = ir.DenseI64ArrayAttr.get(pairs)
+        captured = arguments.captured(self.main, self.entry)
+        if captured:
+            function.attributes["px.captured"] = ir.DenseI64ArrayAttr.get(captured)
         if "px.dims" in self.main.attributes:
             function.attributes["px.dims"] = self.main.attributes["px.dims"]
         if not plan.slots:

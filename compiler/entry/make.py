@@ -59,9 +59,9 @@ def native_entry(traced: Any, executable: Executable, backend: Backend, *, count
     table = Table()
     records = [_record(table, aval, _accepted(aval, None if weak is None else weak[i]))
                for i, aval in enumerate(traced.inputs)]
-    for tensor in traced.hidden:
+    for number, tensor in enumerate(traced.hidden, len(traced.inputs)):
         record = _record(table, tensor.aval, CAPTURED)
-        record.captured = table.keep(tensor.storage)
+        record.captured = table.keep(executable.passed(number, tensor.storage))
         records.append(record)
     table.set_records(records, len(traced.inputs))
     table.set_rows(_ROWS, len(traced.outputs), lambda: _row(executable, traced.outputs, backend))

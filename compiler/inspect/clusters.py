@@ -14,6 +14,7 @@ from phalanx.compiler.pipeline.diagnostics import UserLine, user_line
 from phalanx.compiler.schedules.chain import Chain
 from phalanx.compiler.schedules.kernel import Kernel
 from phalanx.compiler.schedules.loops import Fused
+from phalanx.compiler.schedules.prepared import Captures
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.sharing import Sharing
 from phalanx.compiler.targets.isa import isa as instruction_set
@@ -40,13 +41,14 @@ def clusters_of(recording: Recording) -> list[ClusterInfo]:
     with context():
         module = ir.Module.parse(recording.stage_text("clusters"))
         calls = _calls(module)
+        captures = Captures(module) if config.get("prepack") else None
         for view in module.body.operations:
             function = view.operation
             if "px.cluster" not in function.attributes:
                 continue
             name = ir.StringAttr(function.attributes["sym_name"]).value
             kind = ir.StringAttr(function.attributes["px.cluster"]).value
-            kernel = Kernel(function, target, Shared())
+            kernel = Kernel(function, target, Shared(), captures.of(name) if captures is not None else frozenset())
             sharing = (Sharing(function, kernel, target)
                        if threads.openmp_available() and kernel.loops is not None else None)
             lines, operations = _contents(function)

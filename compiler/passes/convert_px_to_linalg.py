@@ -21,6 +21,9 @@ from phalanx.dialects.errors import CompileError
 from phalanx.dialects.registration import attributes_of
 from phalanx.dialects.types import storage_tensor_type
 
+# What later stages want to know of an argument.
+_KEPT = frozenset({"px.name", "px.shape", "px.donated", "px.captured"})
+
 
 @pass_("convert-px-to-linalg", "px operations to linalg on tensors")
 def convert_px_to_linalg(module: ir.Module) -> None:
@@ -76,7 +79,7 @@ class _Converter:
     def _argument_attributes(self, made: ir.Operation, count: int) -> None:
         if "arg_attrs" not in self.old.attributes:
             return
-        rows = [ir.DictAttr.get({k: v for k, v in _items(ir.DictAttr(row)) if k in ("px.name", "px.shape", "px.donated")})
+        rows = [ir.DictAttr.get({k: v for k, v in _items(ir.DictAttr(row)) if k in _KEPT})
                 for row in ir.ArrayAttr(self.old.attributes["arg_attrs"])]
         rows += [ir.DictAttr.get({"px.name": ir.StringAttr.get(n)}) for n in self.names]
         if len(rows) == count:

@@ -47,8 +47,12 @@ class Stage:
         return "\n".join([f"{self.name}:", *(f"  {text:<{min(width, 50)}}  {why}" for text, why in self.passes)])
 
 
-def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fastmath: str = "") -> tuple[Stage, ...]:
-    """Everything between a traced module and the LLVM dialect of a CPU; `fastmath` is a list of flags with commas."""
+def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fastmath: str = "",
+               prepare: bool = False) -> tuple[Stage, ...]:
+    """Everything between a traced module and the LLVM dialect of a CPU; `fastmath` is a list of flags with commas.
+
+    `prepare` lets products expect captured matrices packed, which is then for the caller to do.
+    """
     allowed = ((f"px-fast-math{{flags={fastmath.replace(',', '+')}}}", "what the option of that name allows"),)
     fma = instruction_set(isa).level not in WITHOUT_FMA
     return (
@@ -74,7 +78,8 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fa
             (f"px-form-clusters{{fuse={_word(fuse)}}}", "group array ops into loop nests, plan memory, write driver"),
         ), forbids=("px",)),
         Stage("scheduled", (
-            (f"px-schedule-loops{{isa={isa} threads={_word(threads)}}}", "loops, tiles and vectors of every cluster"),
+            (f"px-schedule-loops{{isa={isa} threads={_word(threads)} prepare={_word(prepare)}}}",
+             "loops, tiles and vectors of every cluster"),
         ), forbids=("px", "linalg", "tensor", "bufferization")),
         Stage("buffers", (
             ("canonicalize", "fold views and index arithmetic before they become pointers"),

@@ -21,6 +21,7 @@ from phalanx.compiler.schedules.cluster import Cluster, View
 from phalanx.compiler.schedules.domain import Access
 from phalanx.compiler.schedules.following import FollowingNest, holder, nothing_follows
 from phalanx.compiler.schedules.packing import Packing, packing_function
+from phalanx.compiler.schedules.prepared import panels_of
 from phalanx.compiler.schedules.product import Product
 from phalanx.compiler.schedules.product_loops import ProductLoops, Range
 from phalanx.compiler.schedules.routine import Shared
@@ -42,7 +43,10 @@ SHARED_ROWS = 4
 
 @record
 class Operand:
-    """Where the kernel reads an operand: pointer, start, strides across and along the depth, stride between panels."""
+    """Where the kernel reads an operand: pointer, start, strides across and along the depth, stride between panels.
+
+    `across` of panels counts all of a panel's columns as equally far apart.
+    """
 
     pointer: str
     at: Index
@@ -65,7 +69,16 @@ class Block:
 class Gemm(ProductLoops):
     """The emitter of one product."""
 
-    def __init__(self, cluster: Cluster, product: Product, workspace: Workspace, isa: Isa, shared: Shared) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        product: Product,
+        workspace: Workspace,
+        isa: Isa,
+        shared: Shared,
+        captured: frozenset[int] = frozenset(),
+    ) -> None:
+        """`captured` are arguments that may be expected packed; `prepared` then says how the right operand is."""
         super().__init__(cluster, product, workspace, shared)
         self.product = product
         self.rows, self.columns = product.rows, product.columns
@@ -84,6 +97,7 @@ class Gemm(ProductLoops):
         if self.holder is None and not self.at_once:
             block = self.blocking.rows
             self.row_block = min(self.row_block, max(TILE_ROWS // block, 1) * block)
+        self.prepared = panels_of(product, self.blocking.width, captured)
         self.left_packing = self._packing(product.left, self.rows, self.blocking.rows)
         self.right_packing = self._packing(product.right, self.columns, self.blocking.width)
         self.left_panels: View | None = None
@@ -108,7 +122,7 @@ class Gemm(ProductLoops):
         if blocking.pack_left or self.left_packing.source != element:
             count = self.left_packing.elements(self.row_block, depth)
             self.left_panels = self.workspace.allocate(self.writer, element, count)
-        if blocking.pack_right or self.right_packing.source != element:
+        if self.prepared is None and (blocking.pack_right or self.right_packing.source != element):
             count = self.right_packing.elements(blocking.column_block, depth)
             self.right_panels = self.workspace.allocate(self.writer, element, count)
         if self.holder is None:
@@ -122,10 +136,11 @@ class Gemm(ProductLoops):
         """The schedule in words."""
         blocking = self.blocking
         packed = [name for name, panels in (("left", self.left_panels), ("right", self.right_panels)) if panels]
+        once = ", the right one ahead of time" if self.prepared is not None else ""
         return (
             f"matrix product in blocks of {self.row_block}x{blocking.column_block}, {blocking.depth_block} deep, "
             f"registers {blocking.rows}x{blocking.width} in {blocking.vectors} vectors of {blocking.lanes}, "
-            f"{' and '.join(packed) or 'no'} operand{'s' if len(packed) > 1 else ''} packed"
+            f"{' and '.join(packed) or 'no'} operand{'s' if len(packed) > 1 else ''} packed{once}"
         )
 
     # -- loops -------------------------------------------------------------------------------------
@@ -187,6 +202,10 @@ class Gemm(ProductLoops):
     def _right(self, columns: Range, depth: Range) -> Operand:
         access, width = self.product.right, self.blocking.width
         across, along = access.coefficients[self.columns], access.coefficients[self.depth]
+        if self.prepared is not None:
+            whole = self.prepared.depth
+            at = self.writer.add(self.writer.mul(columns.start, whole), self.writer.mul(depth.start, width))
+            return Operand(access.view.pointer, at, whole, width, width * whole)
         at = self._address(access, {self.columns: columns.start, self.depth: depth.start})
         if self.right_panels is None:
             return Operand(access.view.pointer, at, across, along, width)
@@ -227,9 +246,7 @@ class Gemm(ProductLoops):
         target, place, step = self._target(at_row if self.at_once else row, block)
 
         def call(strip: Strip, first: Index, length: Index) -> None:
-            start = writer.add(right.at, first)
-            if self.right_panels is not None:
-                start = writer.mul(first, block.depth.length)
+            start = writer.add(right.at, writer.mul(first, right.across))
             values = [
                 left.pointer, right.pointer, target.pointer,
                 at, left.across, left.depth,
@@ -249,7 +266,7 @@ class Gemm(ProductLoops):
         tail = writer.sub(columns, whole)
         if whole != 0:
             call(strip, 0, whole)
-        strip = replace(strip, tail=True, guarded=self.right_panels is None)
+        strip = replace(strip, tail=True, guarded=self.right_panels is None and self.prepared is None)
         if isinstance(total, int):
             strip = replace(strip, vectors=-(-(total % blocking.width) // blocking.lanes))
         if isinstance(tail, str):

@@ -21,6 +21,7 @@ from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
 from phalanx.compiler.targets.isa import Isa
 from phalanx.dialects.records import replace
+from phalanx.runtime.prepared import Panels
 
 _OWN_ATTRIBUTES = frozenset({"sym_name", "function_type", "arg_attrs", "sym_visibility"})
 
@@ -29,13 +30,15 @@ class Kernel:
     """A cluster function with the loops that will be its body.
 
     `loops` is None for opaque nests, which are emitted as they are; functions that several kernels call are kept in
-    `shared`.
+    `shared`. `captured` are arguments that may be expected packed; `prepared` says of one that it is.
     """
 
-    def __init__(self, function: Any, isa: Isa, shared: Shared) -> None:
+    def __init__(self, function: Any, isa: Isa, shared: Shared, captured: frozenset[int] = frozenset()) -> None:
         self.function = function
         self.isa = isa
         self.shared = shared
+        self.captured = captured
+        self.prepared: Panels | None = None
         self.cluster = Reader(function).read()
         self.workspace = Workspace(self.cluster.workspace)
         self.loops: Fused | ProductLoops | Chain | None = None
@@ -52,8 +55,12 @@ class Kernel:
         """The emitter of the cluster's matrix product, when it has one."""
         product = find_product(cluster)
         if isinstance(product, Product):
-            emitter = InnerProducts if suits_dots(product, self.isa) else Gemm
-            return emitter(cluster, product, self.workspace, self.isa, self.shared)
+            if suits_dots(product, self.isa):
+                return InnerProducts(cluster, product, self.workspace, self.isa, self.shared)
+            captured = self.captured if cluster is self.cluster else frozenset()
+            gemm = Gemm(cluster, product, self.workspace, self.isa, self.shared, captured)
+            self.prepared = gemm.prepared
+            return gemm
         if product is None or not suits_vector(product, self.isa):
             return None
         form = Combination if product.left.coefficients[product.free] == 1 else InnerProducts

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mlir import ir
 
 from phalanx.compiler.schedules.kernel import Kernel
+from phalanx.compiler.schedules.prepared import Captures
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.sharing import Sharing
 from phalanx.compiler.targets.isa import Isa
+from phalanx.runtime.prepared import Panels
 
 
-def schedule(module: ir.Module, isa: Isa, *, threads: bool) -> None:
+def schedule(module: ir.Module, isa: Isa, *, threads: bool, prepare: bool = False) -> None:
     """Rewrites every function that carries `px.cluster` from array ops to loop nests, in place.
 
     Each gets the attribute `px.workspace`: the bytes of scratch memory it wants behind its last argument. `threads`
-    allows loops that are worth it to be shared among threads (scf.parallel).
+    allows loops that are worth it to be shared among threads (scf.parallel). With `prepare`, captured matrices may be
+    expected packed; the attribute `px.prepared` of `main` then says which, and how.
 
     >>> schedule(module, isa("x86-64-v3"), threads=False)
     """
@@ -28,8 +29,17 @@ def schedule(module: ir.Module, isa: Isa, *, threads: bool) -> None:
     if not functions:
         return
     shared = Shared()
-    texts = [text for function in functions.values() for text in schedule_function(function, isa, threads, shared)]
+    captures = Captures(module) if prepare else None
+    texts: list[str] = []
+    prepared: dict[str, Panels] = {}
+    for name, function in functions.items():
+        kernel = Kernel(function, isa, shared, captures.of(name) if captures is not None else frozenset())
+        texts += _written(kernel, Sharing(function, kernel, isa) if threads and kernel.loops is not None else None)
+        if kernel.prepared is not None:
+            prepared[name] = kernel.prepared
     texts += shared.texts.values()
+    if captures is not None:
+        captures.note(prepared)
     with module.context:
         written = ir.Module.parse("\n".join(texts))
     first = next(iter(module.body.operations)).operation
@@ -40,13 +50,8 @@ def schedule(module: ir.Module, isa: Isa, *, threads: bool) -> None:
         old.erase()
 
 
-def schedule_function(function: Any, isa: Isa, threads: bool, shared: Shared) -> list[str]:
-    """The functions and globals that replace one cluster function, as MLIR text.
-
-    What it calls besides is added to `shared`.
-    """
-    kernel = Kernel(function, isa, shared)
-    sharing = Sharing(function, kernel, isa) if threads and kernel.loops is not None else None
+def _written(kernel: Kernel, sharing: Sharing | None) -> list[str]:
+    """The functions and globals that replace one cluster function, as MLIR text."""
     if sharing is not None and sharing.cut is not None:
         return [*kernel.cluster.globals, *sharing.emit()]
     kernel.emit()

@@ -48,7 +48,7 @@ class Sharing:
 
     def _emit_kept(self, cut: Cut) -> list[str]:
         """A kept loop is cut: every part writes results of its own."""
-        part = Kernel(self.function, self.isa, self.kernel.shared)
+        part = Kernel(self.function, self.isa, self.kernel.shared, self.kernel.captured)
         part.emit({cut.loop: ("%low", "%high")})
         share = _aligned(part.workspace.bytes)
         size = self.loops.size(cut.loop)
@@ -65,7 +65,7 @@ class Sharing:
         phases = Phases(self.kernel.cluster, shared)
         texts, cuts, share = [], [], 0
         for phase in range(phases.last + 1):
-            part = Kernel(self.function, self.isa, self.kernel.shared)
+            part = Kernel(self.function, self.isa, self.kernel.shared, self.kernel.captured)
             own = Workspace(_OWN[0])
             loops = Fused(Phases(part.cluster, Workspace(part.cluster.workspace)).part(phase, "%part"), own)
             cut = cut_reduced(loops.domain)
