@@ -178,19 +178,24 @@ class Reduction(Op):
         (source,) = operands
         axes = set(attrs["axes"])
         kept = [i for i in range(source.aval.ndim) if i not in axes]
-        # The running value is held wide for 16-bit floats, and rounded once at the end.
+        # The running value is held wide for 16-bit floats, and rounded once at the end; bools as they are stored, so that
+        # the reduction is one plain operation.
         result = Aval(tuple(source.aval.shape[i] for i in kept), results[0].dtype)
         wide = result.with_dtype(_wide(result.dtype))
         scope = ScalarScope(b.scalars, wide.dtype, wide.dtype, attrs)
         init = b.fill(wide, cls.init(wide.dtype))
 
         def body(value: Any, running: Any) -> Any:
-            value = b.scalars.convert(value, source.aval.dtype, wide.dtype)
+            value = b.scalars.convert(value, source.aval.dtype, result.dtype if result.dtype.is_bool else wide.dtype)
+            if result.dtype.is_bool:
+                value = b.scalars.convert(value, result.dtype, wide.dtype)
             return cls.combine(scope, running, value)
 
         (reduced,) = b.generic([(source, range(source.aval.ndim))], [wide], body, loops=source.aval.ndim,
                                reductions=sorted(axes), output_maps=[kept], inits=[init])
-        if wide.dtype is not result.dtype:
+        if result.dtype.is_bool:
+            reduced = b.wrap(reduced.value, result)
+        elif wide.dtype is not result.dtype:
             reduced = b.elementwise([reduced], result, lambda v: b.scalars.convert(v, wide.dtype, result.dtype))
         return b.reshape(reduced, results[0]) if attrs["keepdims"] else reduced
 
@@ -212,6 +217,8 @@ class Reduction(Op):
 
 
 def _wide(dtype: DType) -> DType:
+    if dtype.is_bool:
+        return dtypes.uint8
     return dtypes.float32 if dtype.is_float and dtype.bits == 16 else dtype
 
 

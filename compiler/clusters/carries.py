@@ -136,8 +136,9 @@ def _written_where_read(writer: Node, new: Tensor, old: Tensor) -> bool:
 def reads_where_written(cluster: Cluster, old: Tensor, new: Tensor) -> bool:
     """Within a cluster `old` is only read by identity, and never after `new` was stored."""
     assert new.node is not None
-    last_level = max(node.level for node in cluster.nodes)
-    if cluster.kind == "reduction" and new.node.level < last_level:
+    # What works on reduced rows alone reads no whole array again.
+    walks = [node.level for node in cluster.nodes if node.kind == "reduction" or any(o.role != "row" for o in node.outputs)]
+    if cluster.kind == "reduction" and new.node.level < max(walks):
         return False
     for node in cluster.nodes:
         if any(ref.tensor is old for _, ref in node.captured) or any(i.tensor is old for i in node.inits):

@@ -60,6 +60,7 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fa
             ("px-inline", "functions with a gradient rule of their own were calls up to here"),
             ("px-verify", "text input is checked as tracing checks: shapes, dtypes, attributes"),
             ("px-canonicalize", "drop what changes nothing"),
+            ("px-rotate-loops", "conditions on whole arrays are fused with what makes the next state"),
             ("cse", "constants and sizes first, so that equal px ops have equal operands"),
             ("px-cse", "C++ cse does not touch px ops"),
             ("px-dce", "gradients leave values nobody asked for"),
