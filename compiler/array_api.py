@@ -13,6 +13,7 @@ from phalanx.compiler import config, dispatch
 from phalanx.dialects import aval, dtypes
 from phalanx.dialects.dtypes import DType, dtype_of
 from phalanx.dialects.errors import ArgumentError, DTypeError
+from phalanx.dialects.px.shape import normalize_shape
 from phalanx.runtime.backends import get_backend
 from phalanx.runtime.device import Device
 
@@ -141,7 +142,7 @@ def broadcast_shapes(*shapes: Any) -> tuple[Any, ...]:
 
     Raises ShapeError when they do not fit.
     """
-    return aval.broadcast_shapes("broadcast_shapes", *[tuple(s) if np.iterable(s) else (s,) for s in shapes])
+    return aval.broadcast_shapes("broadcast_shapes", *[normalize_shape(s, "broadcast_shapes") for s in shapes])
 
 
 class Information:

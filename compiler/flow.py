@@ -9,7 +9,7 @@ import numpy as np
 
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
-from phalanx.compiler.trace.carry import check_carry, pair, scan_length
+from phalanx.compiler.trace.carry import check_carry, counter_dtype, loop_bound, pair, scan_length
 from phalanx.dialects.errors import ArgumentError, ShapeError
 from phalanx.dialects.opdef import COMPOSITES, lookup
 
@@ -73,8 +73,10 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
 
         return control.fori_loop(trace, lower, upper, body_fun, init_val)
     carry = _tensors(init_val)
-    for i in range(int(Tensor.of(lower)), int(Tensor.of(upper))):
-        carry = _kept("fori_loop", carry, body_fun(Tensor.of(i), carry))
+    first, last = (int(Tensor.of(loop_bound(bound, "fori_loop"))) for bound in (lower, upper))
+    counter = counter_dtype(lower, upper).numpy
+    for i in range(first, last):
+        carry = _kept("fori_loop", carry, body_fun(Tensor.of(counter.type(i)), carry))
     return carry
 
 

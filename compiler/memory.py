@@ -18,7 +18,7 @@ def backend_copy(container: Any, backend: str | None = None) -> Any:
     >>> px.backend_copy({"w": px.asarray([1.0])}, "numpy")["w"].backend
     <backend numpy>
     """
-    name = backend or config.get("backend")
+    name = config.get("backend") if backend is None else backend
 
     def copied(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
@@ -35,7 +35,7 @@ def backend_transfer(container: Any, backend: str | None = None) -> Any:
     >>> px.backend_transfer(px.asarray([1.0]), "numpy").backend
     <backend numpy>
     """
-    name = backend or config.get("backend")
+    name = config.get("backend") if backend is None else backend
     return tree.map_leaves(lambda leaf: leaf.transfer(name) if isinstance(leaf, Tensor) else leaf, container)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -148,7 +148,17 @@ def _holds_numpy(value: Any) -> bool:
 def shape_of(value: Any) -> Shape:
     """The shape of anything array-like."""
     shape = getattr(value, "shape", None)
-    return tuple(shape) if shape is not None else np.shape(value)
+    return tuple(shape) if isinstance(shape, tuple) else numpy_of(value).shape
+
+
+def is_sequence(value: Any) -> bool:
+    """Whether a value is several; an array of rank 0 is one."""
+    return isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0
+
+
+def items(value: Any) -> list[Any]:
+    """What a sequence holds, or the one value."""
+    return list(value) if is_sequence(value) else [value]
 
 
 def normalize_axis(axis: int, ndim: int, who: str) -> int:

@@ -144,7 +144,7 @@ def dtype_of(value: Any) -> DType:
     try:
         # NumPy would take None for float64.
         found = None if value is None else _BY_NUMPY.get(np.dtype(value).newbyteorder("="))
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):
         found = None
     if found is None:
         raise DTypeError(

@@ -14,6 +14,7 @@ from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import DTypeError, ShapeError
 from phalanx.dialects.opdef import Attr, Axes, Op, lookup
 from phalanx.dialects.requirements import at_least
+from phalanx.dialects.static_arguments import flag
 
 Sample = tuple[list[np.ndarray[Any, Any]], dict[str, Any]]
 
@@ -151,7 +152,7 @@ class Reduction(Op):
     @classmethod
     def prepare(cls, x: Any, /, axis: Any = None, *, keepdims: bool = False) -> tuple[list[Any], dict[str, Any]]:
         axes = normalize_axes(axis, len(shape_of(x)), cls.name)
-        return [x], {"axes": axes, "keepdims": bool(keepdims)}
+        return [x], {"axes": axes, "keepdims": flag(keepdims, cls.name, "keepdims")}
 
     @classmethod
     def result_dtype(cls, operand: DType, attrs: dict[str, Any]) -> DType:

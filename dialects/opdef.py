@@ -20,6 +20,7 @@ from phalanx.dialects.aval import Aval
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import ArgumentError, DTypeError, OpDefinitionError
 from phalanx.dialects.records import record
+from phalanx.dialects.static_arguments import checked
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -382,6 +383,7 @@ def composite(function: Callable[..., Any] | None = None, /, *, symbol: str | No
             raise OpDefinitionError(f"composite {name}: its docstring needs a running example (>>>)")
         if name in COMPOSITES or name in REGISTRY:
             raise OpDefinitionError(f"composite {name}: the name is registered already")
+        function = checked(function, name)
         COMPOSITES[name] = Composite(name, function, symbol, name if method is True else (method or None),
                                      function.__module__.rsplit(".", 1)[-1])
         return function

@@ -9,7 +9,7 @@ import numpy as np
 from mlir import ir
 
 from phalanx.compiler.trace import tree
-from phalanx.compiler.trace.carry import check_carry, pair, scan_length
+from phalanx.compiler.trace.carry import check_carry, counter_dtype, pair, scan_length
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.compiler.trace.tracing import Trace
 from phalanx.dialects import dtypes
@@ -160,10 +160,10 @@ def counted_loop(trace: Trace, lower: Any, upper: Any, inits: Sequence[Tracer],
 
 
 def fori_loop(trace: Trace, lower: Any, upper: Any, body: Callable[..., Any], init: Any) -> Any:
-    """`scf.for` from `lower` to `upper` by one; the counter is an int32 (or the dtype of a tensor bound)."""
+    """`scf.for` from `lower` to `upper` by one; the counter has the dtype `counter_dtype` says."""
     inits, structure = lift_tree(trace, init, "fori_loop")
     avals = [t.aval for t in inits]
-    counter = next((b.dtype for b in (upper, lower) if isinstance(getattr(b, "dtype", None), DType)), dtypes.int32)
+    counter = counter_dtype(lower, upper)
 
     def step(index: ir.Value, carried: list[Tracer]) -> Sequence[Tracer]:
         result = body(tensor_of_index(trace, index, counter), tree.unflatten(structure, carried))

@@ -24,6 +24,7 @@ from phalanx.dialects.px.reduce import all_, max_, min_, sum_
 from phalanx.dialects.px.shape import as_tensor, concatenate, is_size, reshape
 from phalanx.dialects.px.slicing import iota_along, size_tensor
 from phalanx.dialects.px.trigonometry import tanh
+from phalanx.dialects.static_arguments import real
 
 Axis = int | tuple[int, ...] | None
 
@@ -86,7 +87,8 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
     >>> px.var(px.asarray([1.0, 2.0, 6.0]))
     px.Tensor(4.6666665, dtype=float32)
     """
-    return _in_float32(x, lambda v: _variance(v, axis, float(correction), keepdims))
+    degrees = real(correction, "var", "correction")
+    return _in_float32(x, lambda v: _variance(v, axis, degrees, keepdims))
 
 
 @composite(method=True)
@@ -96,7 +98,8 @@ def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
     >>> px.std(px.asarray([1.0, 3.0]))
     px.Tensor(1., dtype=float32)
     """
-    return _in_float32(x, lambda v: sqrt(_variance(v, axis, float(correction), keepdims)))
+    degrees = real(correction, "std", "correction")
+    return _in_float32(x, lambda v: sqrt(_variance(v, axis, degrees, keepdims)))
 
 
 # Exponentials.
@@ -298,21 +301,22 @@ def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: fl
     >>> px.vector_norm(px.asarray([3.0, 4.0]))
     px.Tensor(5., dtype=float32)
     """
+    order = real(ord, "vector_norm", "ord")
     reduce = {"axis": axis, "keepdims": keepdims}
 
     def compute(v: Any) -> Any:
-        if ord == 2:
+        if order == 2:
             return sqrt(sum_(v * v, **reduce))
         size = abs_(v)
-        if ord == math.inf:
+        if order == math.inf:
             return max_(size, **reduce)
-        if ord == -math.inf:
+        if order == -math.inf:
             return min_(size, **reduce)
-        if ord == 0:
+        if order == 0:
             return sum_(_convert(v != 0, v.dtype), **reduce)
-        if ord == 1:
+        if order == 1:
             return sum_(size, **reduce)
-        return power(sum_(power(size, float(ord)), **reduce), 1.0 / ord)
+        return power(sum_(power(size, order), **reduce), 1.0 / order)
 
     return _in_float32(x, compute)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from phalanx.dialects.aval import Aval, normalize_axis, shape_of
+from phalanx.dialects.aval import Aval, items, normalize_axis, shape_of
 from phalanx.dialects.dims import Size
 from phalanx.dialects.dtypes import DType, float32
 from phalanx.dialects.errors import ArgumentError, DTypeError, ShapeError
@@ -18,7 +18,7 @@ AxisPair = tuple[Axes, Axes]
 
 def _pair(axes: Any, ranks: tuple[int, int], what: str) -> AxisPair:
     """Two lists of axes of equal length, counted from the front."""
-    sides = tuple(tuple(side) if isinstance(side, Iterable) else (side,) for side in axes)
+    sides = tuple(tuple(items(side)) for side in items(axes))
     if len(sides) != 2 or len(sides[0]) != len(sides[1]):
         raise ArgumentError(f"dot_general: {what} is (axes of lhs, axes of rhs) of equal length, got {axes!r}")
     left, right = (tuple(normalize_axis(a, rank, "dot_general") for a in side)

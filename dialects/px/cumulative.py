@@ -18,6 +18,7 @@ from phalanx.dialects.px.cumulative_nests import Running, lower_cumulative
 from phalanx.dialects.px.rearrange import part_of
 from phalanx.dialects.px.shape import as_tensor, concatenate, filled, is_size, zeros_like
 from phalanx.dialects.px.slicing import iota_along, size_tensor
+from phalanx.dialects.static_arguments import flag
 
 _UFUNCS: dict[str, np.ufunc] = {"add": np.add, "multiply": np.multiply, "min": np.minimum, "max": np.maximum}
 
@@ -40,7 +41,7 @@ class cumulative(Op):
     @classmethod
     def prepare(cls, x: Any, /, axis: int, combine: str, *, reverse: bool = False) -> Any:
         return [x], {"axis": normalize_axis(axis, len(shape_of(x)), cls.name), "combine": combine,
-                     "reverse": bool(reverse)}
+                     "reverse": flag(reverse, cls.name, "reverse")}
 
     @classmethod
     def infer(cls, avals: Sequence[Aval], attrs: dict[str, Any]) -> Aval:

@@ -6,12 +6,12 @@ has the axes of the indices first, then the axes of the tensor that are not inde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from phalanx.dialects.aval import Aval, Shape, broadcast_shapes, shape_of
+from phalanx.dialects.aval import Aval, Shape, broadcast_shapes, items, numpy_of, shape_of
 from phalanx.dialects.dims import Size
 from phalanx.dialects.dtypes import DType, int32
 from phalanx.dialects.errors import ArgumentError, DTypeError, ShapeError
@@ -43,12 +43,13 @@ def _prepare_indices(who: str, x: Any, indices: Any, axes: Any) -> tuple[list[An
     """
     listed = list(indices) if isinstance(indices, (tuple, list)) else _coordinates(who, indices)
     rank = len(shape_of(x))
-    chosen = range(len(listed)) if axes is None else axes if isinstance(axes, Iterable) else (axes,)
+    chosen = range(len(listed)) if axes is None else items(axes)
     return listed, tuple(Indexing.axis(a, rank, who) for a in chosen)
 
 
 def _coordinates(who: str, indices: Any) -> list[Any]:
     shape = shape_of(indices)
+    indices = indices if hasattr(indices, "dtype") else numpy_of(indices)
     if not shape or not isinstance(shape[-1], int):
         raise ShapeError(f"{who}: indices are a list of tensors, or a tensor whose last axis has the coordinates, got "
                          f"shape [{','.join(map(str, shape))}]")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
-from phalanx.dialects.aval import normalize_axis
+from phalanx.dialects.aval import is_sequence, normalize_axis
 from phalanx.dialects.errors import ArgumentError, ShapeError
 from phalanx.dialects.opdef import composite, lookup
 from phalanx.dialects.px.contract import dot_general
 from phalanx.dialects.px.shape import as_tensor, is_size, reshape, transpose
+from phalanx.dialects.static_arguments import whole
 
 Labels = Sequence[Hashable]
 
@@ -101,12 +102,13 @@ def tensordot(lhs: Any, rhs: Any, /, *, axes: int | Sequence[Any] = 2) -> Any:
     px.Tensor([11.], dtype=float32)
     """
     lhs, rhs = as_tensor(lhs), as_tensor(rhs)
-    if isinstance(axes, int):
-        if not 0 <= axes <= min(lhs.ndim, rhs.ndim):
-            raise ShapeError(f"tensordot: cannot sum over {axes} axes of {lhs.aval} and {rhs.aval}")
-        pairs: Any = (tuple(range(lhs.ndim - axes, lhs.ndim)), tuple(range(axes)))
+    if not is_sequence(axes):
+        count = whole(axes, "tensordot", "the number of axes")
+        if not 0 <= count <= min(lhs.ndim, rhs.ndim):
+            raise ShapeError(f"tensordot: cannot sum over {count} axes of {lhs.aval} and {rhs.aval}")
+        pairs: Any = (tuple(range(lhs.ndim - count, lhs.ndim)), tuple(range(count)))
     else:
-        pairs = tuple(tuple(side) if isinstance(side, Iterable) else (side,) for side in axes)
+        pairs = axes
     return dot_general(lhs, rhs, contract=pairs)
 
 
@@ -118,7 +120,7 @@ def vecdot(lhs: Any, rhs: Any, /, *, axis: int = -1) -> Any:
     px.Tensor([3. 7.], dtype=float32)
     """
     lhs, rhs = as_tensor(lhs), as_tensor(rhs)
-    rank = min(lhs.ndim, rhs.ndim)
+    rank, axis = min(lhs.ndim, rhs.ndim), whole(axis, "vecdot", "axis")
     if not rank or not -rank <= axis < 0:
         raise ArgumentError(f"vecdot: the axis counts from the end and both sides have it, got {axis} for "
                             f"{lhs.aval} and {rhs.aval}")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from phalanx.dialects import dims
-from phalanx.dialects.aval import Shape
+from phalanx.dialects.aval import Shape, normalize_axis
 from phalanx.dialects.dtypes import DType, dtype_of, float32, int32, uint8, uint16, uint32, uint64
 from phalanx.dialects.errors import ArgumentError, DTypeError
 from phalanx.dialects.opdef import lookup
@@ -264,7 +264,7 @@ def categorical(key: Any, logits: Any, *, axis: int = -1, shape: Any = None) -> 
     `shape`, when given, ends in the shape of `logits` without `axis`.
     """
     logits = as_tensor(logits)
-    place = axis % logits.ndim if -logits.ndim <= axis < logits.ndim else axis
+    place = normalize_axis(axis, logits.ndim, "random.categorical")
     rest = (*logits.shape[:place], *logits.shape[place + 1:])
     wanted = rest if shape is None else normalize_shape(shape, "random.categorical")
     lead = wanted[: len(wanted) - len(rest)]

@@ -16,7 +16,7 @@ from phalanx.dialects.px.convert import astype, convert, placed
 from phalanx.dialects.px.create import dim_size, full, iota, typed_scalar
 from phalanx.dialects.px.elementwise import add, multiply
 from phalanx.dialects.px.logic import select
-from phalanx.dialects.px.shape import reshape
+from phalanx.dialects.px.shape import as_tensor, reshape
 from phalanx.dialects.px.slicing import pad, slice_
 
 
@@ -27,7 +27,7 @@ def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
     >>> px.zeros(3)
     px.Tensor([0. 0. 0.], dtype=float32)
     """
-    return full(shape, 0, dtype=dtype or dtypes.DEFAULT_FLOAT, device=device)
+    return full(shape, 0, dtype=dtypes.DEFAULT_FLOAT if dtype is None else dtype, device=device)
 
 
 @composite
@@ -37,7 +37,7 @@ def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
     >>> px.ones(3)
     px.Tensor([1. 1. 1.], dtype=float32)
     """
-    return full(shape, 1, dtype=dtype or dtypes.DEFAULT_FLOAT, device=device)
+    return full(shape, 1, dtype=dtypes.DEFAULT_FLOAT if dtype is None else dtype, device=device)
 
 
 @composite
@@ -47,7 +47,7 @@ def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
     >>> px.empty((0, 2)).shape
     (0, 2)
     """
-    return full(shape, 0, dtype=dtype or dtypes.DEFAULT_FLOAT, device=device)
+    return full(shape, 0, dtype=dtypes.DEFAULT_FLOAT if dtype is None else dtype, device=device)
 
 
 @composite
@@ -129,6 +129,8 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None,
                             hint="px.iota(shape) * step + start takes tensors for step and start")
     if step == 0:
         raise ArgumentError("arange: the step cannot be 0")
+    if any(isinstance(b, float) and not math.isfinite(b) for b in bounds):
+        raise ArgumentError(f"arange: bounds are finite, got {bounds}")
     default = dtypes.DEFAULT_FLOAT if any(isinstance(b, float) for b in bounds) else dtypes.DEFAULT_INT
     target = default if dtype is None else dtype_of(dtype)
     # Python numbers with a fraction need a float to count in, whatever the result is asked to be.
@@ -179,7 +181,7 @@ def eye(rows: Any, columns: Any = None, /, *, k: int = 0, dtype: Any = None, dev
                [0. 1.]], dtype=float32)
     """
     row, column = _offset_positions(rows, rows if columns is None else columns, k)
-    return astype(equal(row, column), dtype or dtypes.DEFAULT_FLOAT, device=device)
+    return astype(equal(row, column), dtypes.DEFAULT_FLOAT if dtype is None else dtype, device=device)
 
 
 @composite
@@ -191,14 +193,16 @@ def tri(rows: Any, columns: Any = None, /, *, k: int = 0, dtype: Any = None) -> 
                [1. 1. 0.]], dtype=float32)
     """
     row, column = _offset_positions(rows, rows if columns is None else columns, k)
-    return astype(greater_equal(row, column), dtype or dtypes.DEFAULT_FLOAT)
+    return astype(greater_equal(row, column), dtypes.DEFAULT_FLOAT if dtype is None else dtype)
 
 
-def _matrix_sizes(x: Any, who: str) -> tuple[Size, Size]:
-    if len(x.shape) < 2:
-        raise ShapeError(f"{who}: needs at least two axes, got {aval_of(x)}")
+def _matrices(x: Any, who: str) -> tuple[Any, Size, Size]:
+    """`x` as a tensor, and the sizes of its last two axes."""
+    x = as_tensor(x)
+    if x.ndim < 2:
+        raise ShapeError(f"{who}: needs at least two axes, got {x.aval}")
     rows, columns = x.shape[-2:]
-    return rows, columns
+    return x, rows, columns
 
 
 @composite
@@ -211,7 +215,8 @@ def tril(x: Any, /, *, k: int = 0) -> Any:
 
     Raises ShapeError below rank 2.
     """
-    row, column = _offset_positions(*_matrix_sizes(x, "tril"), k)
+    x, rows, columns = _matrices(x, "tril")
+    row, column = _offset_positions(rows, columns, k)
     return select(greater_equal(row, column), x, zeros((), dtype=x.dtype))
 
 
@@ -225,7 +230,8 @@ def triu(x: Any, /, *, k: int = 0) -> Any:
 
     Raises ShapeError below rank 2.
     """
-    row, column = _offset_positions(*_matrix_sizes(x, "triu"), k)
+    x, rows, columns = _matrices(x, "triu")
+    row, column = _offset_positions(rows, columns, k)
     return select(greater_equal(column, row), x, zeros((), dtype=x.dtype))
 
 
@@ -244,10 +250,10 @@ def take_diagonal(x: Any, /, *, offset: int = 0) -> Any:
 
     Raises ShapeError below rank 2.
     """
-    rows, columns = _matrix_sizes(x, "take_diagonal")
+    x, rows, columns = _matrices(x, "take_diagonal")
     lead = tuple(x.shape[:-2])
     if isinstance(columns, Dim):
-        raise ShapeError(f"take_diagonal: the number of columns must be known, got {aval_of(x)}")
+        raise ShapeError(f"take_diagonal: the number of columns must be known, got {x.aval}")
     size = _diagonal_size(rows, columns, offset)
     if isinstance(size, int) and size == 0:
         return zeros((*lead, 0), dtype=x.dtype)
@@ -267,6 +273,9 @@ def make_diagonal(x: Any, /, *, offset: int = 0) -> Any:
     px.Tensor([[1. 0.]
                [0. 2.]], dtype=float32)
     """
+    x = as_tensor(x)
+    if not x.ndim:
+        raise ShapeError(f"make_diagonal: needs at least one axis, got {x.aval}")
     *lead, size = x.shape
     before, after = max(-offset, 0), max(offset, 0)
     # One place of each row is not zero: spread over the columns, then kept on the diagonal only.
@@ -286,8 +295,9 @@ def diag(x: Any, /, *, k: int = 0) -> Any:
 
     Raises ShapeError for other ranks.
     """
-    if len(x.shape) == 1:
+    x = as_tensor(x)
+    if x.ndim == 1:
         return make_diagonal(x, offset=k)
-    if len(x.shape) == 2:
+    if x.ndim == 2:
         return take_diagonal(x, offset=k)
-    raise ShapeError(f"diag: needs a vector or a matrix, got {aval_of(x)}", hint="px.take_diagonal, px.make_diagonal")
+    raise ShapeError(f"diag: needs a vector or a matrix, got {x.aval}", hint="px.take_diagonal, px.make_diagonal")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from phalanx.dialects import dims
-from phalanx.dialects.aval import Shape, broadcast_shapes, normalize_axes, normalize_axis
+from phalanx.dialects.aval import Shape, broadcast_shapes, is_sequence, items, normalize_axes, normalize_axis, numpy_of
 from phalanx.dialects.dims import Size
 from phalanx.dialects.errors import ArgumentError, ShapeError
 from phalanx.dialects.kinds import emit
 from phalanx.dialects.opdef import composite, lookup
-from phalanx.dialects.px.shape import as_tensor, broadcast, concatenate, is_size, reshape, reverse, transpose
+from phalanx.dialects.px.shape import as_tensor, broadcast, concatenate, is_size, reshape, reverse, sequence, transpose
 from phalanx.dialects.px.slicing import dynamic_slice, dynamic_update_slice, slice_
+from phalanx.dialects.static_arguments import whole
 
 
 @composite
@@ -106,18 +107,14 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
     (3, 4, 2)
     """
     x = as_tensor(x)
-    sources = [normalize_axis(a, x.ndim, "moveaxis") for a in _listed(source)]
-    targets = [normalize_axis(a, x.ndim, "moveaxis") for a in _listed(destination)]
+    sources = [normalize_axis(a, x.ndim, "moveaxis") for a in items(source)]
+    targets = [normalize_axis(a, x.ndim, "moveaxis") for a in items(destination)]
     if len(sources) != len(targets) or len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
         raise ShapeError(f"moveaxis: source and destination must pair distinct axes, got {source} and {destination}")
     order = [a for a in range(x.ndim) if a not in sources]
     for target, origin in sorted(zip(targets, sources, strict=True)):
         order.insert(target, origin)
     return transpose(x, tuple(order))
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, Iterable) else [value]
 
 
 @composite
@@ -185,7 +182,7 @@ def stack(tensors: Sequence[Any], /, *, axis: int = 0) -> Any:
 
     Raises ShapeError when the shapes differ.
     """
-    listed = [as_tensor(t) for t in tensors]
+    listed = [as_tensor(t) for t in sequence(tensors, "stack")]
     if not listed:
         raise ShapeError("stack: needs at least one tensor, got none")
     for tensor in listed:
@@ -228,13 +225,14 @@ def split(x: Any, sections: int | Sequence[int], /, *, axis: int = 0) -> list[An
     x = as_tensor(x)
     place = normalize_axis(axis, x.ndim, "split")
     size = x.shape[place]
-    if isinstance(sections, int):
-        part = dims.floor_divide(size, sections) if sections > 0 else 0
-        if sections < 1 or part * sections != size:
-            raise ShapeError(f"split: {size} elements do not divide into {sections} equal parts")
-        cuts: list[Size] = [part * i for i in range(sections + 1)]
+    if not is_sequence(sections):
+        count = whole(sections, "split", "the number of sections")
+        part = dims.floor_divide(size, count) if count > 0 else 0
+        if count < 1 or part * count != size:
+            raise ShapeError(f"split: {size} elements do not divide into {count} equal parts")
+        cuts: list[Size] = [part * i for i in range(count + 1)]
     else:
-        cuts = [0, *(_cut(int(c), size) for c in sections), size]
+        cuts = [0, *(_cut(whole(c, "split", "a position"), size) for c in items(sections)), size]
     return [part_of(x, place, a, dims.maximum(a, b)) for a, b in pairwise(cuts)]
 
 
@@ -251,7 +249,7 @@ def tile(x: Any, repetitions: int | Sequence[int], /) -> Any:
                [1. 2. 1. 2.]], dtype=float32)
     """
     x = as_tensor(x)
-    counts = [int(r) for r in _listed(repetitions)]
+    counts = [whole(r, "tile", "repetitions") for r in items(repetitions)]
     if any(c < 0 for c in counts):
         raise ArgumentError(f"tile: repetitions cannot be negative, got {repetitions}")
     rank = max(len(counts), x.ndim)
@@ -275,8 +273,8 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
     if axis is None:
         x, axis = flatten(x), 0
     place = normalize_axis(axis, x.ndim, "repeat")
-    counts = np.asarray(repeats)
-    if counts.dtype.kind not in "iu" or (counts < 0).any():
+    counts = numpy_of(repeats)
+    if counts.dtype.kind not in "iu" or counts.ndim > 1 or (counts < 0).any():
         raise ArgumentError(f"repeat: counts are integers of at least 0, got {repeats!r}")
     if counts.size == 1:
         count = int(counts.reshape(()))
@@ -305,8 +303,8 @@ def roll(x: Any, /, shift: int | Sequence[int], *, axis: int | Sequence[int] | N
     """
     x = as_tensor(x)
     if axis is None:
-        return reshape(roll(flatten(x), sum(_listed(shift)), axis=0), x.shape)
-    axes, shifts = _listed(axis), _listed(shift)
+        return reshape(roll(flatten(x), sum(whole(s, "roll", "shift") for s in items(shift)), axis=0), x.shape)
+    axes, shifts = items(axis), [whole(s, "roll", "shift") for s in items(shift)]
     shifts = shifts * len(axes) if len(shifts) == 1 else shifts
     if len(shifts) != len(axes):
         raise ArgumentError(f"roll: needs one shift per axis, got {shift} for axes {axis}")
@@ -315,7 +313,7 @@ def roll(x: Any, /, shift: int | Sequence[int], *, axis: int | Sequence[int] | N
         size = x.shape[place]
         if is_size(size, 0):
             continue
-        start = size - dims.modulo(int(by), size)
+        start = size - dims.modulo(by, size)
         if start != size:
             x = concatenate([part_of(x, place, start, size), part_of(x, place, 0, start)], place)
     return x
@@ -330,7 +328,12 @@ def rot90(x: Any, /, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
                [1 3]], dtype=int32)
     """
     x = as_tensor(x)
-    first, second = (normalize_axis(a, x.ndim, "rot90") for a in axes)
+    plane = items(axes)
+    if len(plane) != 2:
+        raise ArgumentError(f"rot90: a plane has two axes, got {axes!r}")
+    first, second = (normalize_axis(a, x.ndim, "rot90") for a in plane)
+    if first == second:
+        raise ArgumentError(f"rot90: the two axes differ, got {axes!r}")
     turns = k % 4
     if turns == 0:
         return x

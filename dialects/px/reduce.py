@@ -28,6 +28,7 @@ from phalanx.dialects.px.convert import astype, convert
 from phalanx.dialects.px.logic import select
 from phalanx.dialects.px.shape import broadcast, reshape, reverse, transpose
 from phalanx.dialects.px.slicing import pad
+from phalanx.dialects.static_arguments import flag
 
 
 def _kept_shape(x: Any, axes: Axes) -> tuple[Any, ...]:
@@ -300,7 +301,7 @@ class _ExtremeIndex(Reduction):
         target = dtype_of(dtype)
         if not target.is_integer:
             raise DTypeError(f"{cls.name}: an index is an integer, got dtype {target.name}")
-        return [x], {"axes": axes, "keepdims": bool(keepdims), "dtype": target}
+        return [x], {"axes": axes, "keepdims": flag(keepdims, cls.name, "keepdims"), "dtype": target}
 
     @classmethod
     def result_dtype(cls, operand: DType, attrs: dict[str, Any]) -> DType:

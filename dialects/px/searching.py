@@ -65,6 +65,8 @@ def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None)
     if side not in ("left", "right"):
         raise ArgumentError(f"searchsorted: side is 'left' or 'right', got {side!r}")
     line = x1 if sorter is None else take(x1, sorter)
+    if line.ndim != 1:
+        raise ShapeError(f"searchsorted: the sorter is a vector of positions, got {as_tensor(sorter).aval}")
     (count,) = line.shape
     low = full(x2.shape, 0, dtype=dtypes.int32)
     high = low + count

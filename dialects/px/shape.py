@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from phalanx.dialects import dims
-from phalanx.dialects.aval import Aval, Shape, normalize_axes, normalize_axis, shape_of
+from phalanx.dialects.aval import Aval, Shape, is_sequence, items, normalize_axes, normalize_axis, shape_of
 from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import DType
-from phalanx.dialects.errors import DTypeError, ShapeError, TraceError
+from phalanx.dialects.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from phalanx.dialects.kinds import Movement, Sample, emit
 from phalanx.dialects.opdef import VARIADIC_LIMIT, AnyType, Attr, Axes, Operand, Sizes, Variadic, lookup, op
 
-# Positions in memory are 64-bit integers.
-_MOST = 2**63 - 1
+# Positions in memory, in bytes, are 64-bit integers.
+_MOST = (2**63 - 1) // 8
 
 
 def normalize_size(value: Any, who: str) -> Size:
@@ -37,7 +37,7 @@ def normalize_size(value: Any, who: str) -> Size:
 
 def normalize_shape(shape: Any, who: str) -> Shape:
     """A shape given as one size or as a sequence of sizes."""
-    sizes = tuple(normalize_size(s, who) for s in shape) if isinstance(shape, Iterable) else (normalize_size(shape, who),)
+    sizes = tuple(normalize_size(s, who) for s in items(shape))
     # Counted without the zeros, as strides are.
     if math.prod(s for s in sizes if isinstance(s, int) and s) > _MOST:
         raise ShapeError(f"{who}: no memory has that many elements, got shape {sizes}")
@@ -52,6 +52,13 @@ def is_size(size: Size, value: int) -> bool:
 def as_tensor(x: Any) -> Any:
     """`x` as something with `.shape`, `.dtype` and operators, for functions made of ops."""
     return x if hasattr(x, "aval") else reshape(x, shape_of(x))
+
+
+def sequence(tensors: Any, who: str) -> list[Any]:
+    """The tensors of a sequence, or of the first axis of one."""
+    if not is_sequence(tensors):
+        raise ArgumentError(f"{who}: takes a sequence of tensors, got {tensors!r}")
+    return list(tensors)
 
 
 def filled(shape: Shape, value: Any, dtype: DType) -> Any:
@@ -96,7 +103,7 @@ class reshape(Movement):
     @classmethod
     def prepare(cls, x: Any, /, *sizes: Any, shape: Any = None, copy: bool | None = None) -> Any:
         wanted = shape if shape is not None else sizes[0] if len(sizes) == 1 else sizes
-        listed = list(wanted) if isinstance(wanted, Iterable) else [wanted]
+        listed = items(wanted)
         return [x], {"shape": resolve_shape(shape_of(x), listed, cls.name)}
 
     @classmethod
@@ -224,7 +231,7 @@ class transpose(Movement):
         wanted = axes if axes is not None else order[0] if len(order) == 1 else order or None
         if wanted is None:
             return [x], {"axes": tuple(reversed(range(rank)))}
-        listed = tuple(wanted) if isinstance(wanted, Iterable) else (wanted,)
+        listed = tuple(items(wanted))
         return [x], {"axes": tuple(normalize_axis(a, rank, cls.name) for a in listed)}
 
     @classmethod
@@ -278,7 +285,7 @@ class broadcast(Movement):
             if rank > len(target):
                 raise ShapeError(f"broadcast: the rank cannot shrink, got {_text(shape_of(x))} to {_text(target)}")
             return [x], {"shape": target, "axes": tuple(range(len(target) - rank, len(target)))}
-        listed = tuple(axes) if isinstance(axes, Iterable) else (axes,)
+        listed = tuple(items(axes))
         return [x], {"shape": target, "axes": tuple(normalize_axis(a, len(target), cls.name) for a in listed)}
 
     @classmethod
@@ -342,12 +349,12 @@ class concatenate(Movement):
 
     @classmethod
     def prepare(cls, tensors: Any, /, axis: int | None = 0) -> Any:
-        parts = list(tensors)
+        parts = sequence(tensors, cls.name)
         if not parts:
             raise ShapeError("concatenate: needs at least one tensor, got none")
         if axis is None:
             parts = [reshape(p, (-1,)) if len(shape_of(p)) != 1 else p for p in parts]
-        place = normalize_axis(axis or 0, len(shape_of(parts[0])), cls.name)
+        place = normalize_axis(0 if axis is None else axis, len(shape_of(parts[0])), cls.name)
         while len(parts) > VARIADIC_LIMIT:
             groups = [parts[i:i + VARIADIC_LIMIT] for i in range(0, len(parts), VARIADIC_LIMIT)]
             parts = [concatenate(group, place) for group in groups]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from phalanx.dialects import dims
-from phalanx.dialects.aval import Aval, Shape, shape_of
+from phalanx.dialects.aval import Aval, Shape, items, shape_of
 from phalanx.dialects.dims import Size
 from phalanx.dialects.dtypes import DType, bool_
 from phalanx.dialects.errors import DTypeError, ShapeError, TraceError
@@ -20,7 +20,7 @@ from phalanx.dialects.requirements import at_least
 
 def _per_axis(values: Any, rank: int, who: str, what: str) -> list[Any]:
     """One value per axis."""
-    listed = list(values) if isinstance(values, Iterable) else [values]
+    listed = items(values)
     if len(listed) != rank:
         raise ShapeError(f"{who}: needs one {what} per axis, got {len(listed)} for rank {rank}")
     return listed
@@ -138,7 +138,7 @@ def _check_window(who: str, aval: Aval, sizes: Shape, starts: Sequence[Aval]) ->
 def _start_list(starts: Any, rank: int, who: str) -> list[Any]:
     """The starts, given as a sequence of scalars or as one tensor of rank 1."""
     shape = getattr(starts, "shape", None)
-    if shape is not None and len(shape) == 1 and not isinstance(starts, np.ndarray):
+    if isinstance(shape, tuple) and len(shape) == 1 and not isinstance(starts, np.ndarray):
         return [starts[i] for i in range(shape[0].__index__())]
     return _per_axis(starts, rank, who, "start")
 
@@ -306,7 +306,7 @@ class pad(Movement):
     @classmethod
     def prepare(cls, x: Any, /, value: Any, config: Any) -> Any:
         rank = len(shape_of(x))
-        rows = [tuple(row) for row in config]
+        rows = [tuple(items(row)) for row in items(config)]
         if len(rows) != rank or any(len(row) not in (2, 3) for row in rows):
             raise ShapeError(f"pad: needs (low, high, interior) per axis, got {config!r} for rank {rank}")
         full = [(*row, 0)[:3] for row in rows]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from phalanx.dialects import dims
-from phalanx.dialects.aval import Shape, broadcast_shapes
+from phalanx.dialects.aval import Shape, broadcast_shapes, numpy_of
 from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import KINDS, int32
 from phalanx.dialects.errors import DTypeError, OutOfRangeError, ShapeError, TraceError
@@ -73,7 +73,7 @@ _Item = _NewAxis | _Range | _Position | _Indices
 def _as_item(item: Any) -> Any:
     """Lists and NumPy scalars in the form the rest expects."""
     if isinstance(item, (list, tuple)):
-        array = np.asarray(item)
+        array = numpy_of(item)
         return array.astype(np.int64) if array.size == 0 else array
     if isinstance(item, (np.bool_, bool)):
         raise TraceError("index: a bool is not a position", hint="px.where(condition, a, b) selects by a condition")
@@ -149,9 +149,9 @@ def _one_axis(item: Any, axis: int, size: Size) -> _Item:
     if isinstance(item, Dim):
         return _Position(axis, item)
     shape = getattr(item, "shape", None)
-    if shape is None or (isinstance(item, (np.ndarray, np.generic)) and not shape):
+    dtype = getattr(item, "dtype", None)
+    if not isinstance(shape, tuple) or dtype is None or (isinstance(item, (np.ndarray, np.generic)) and not shape):
         return _position(item, axis, size)
-    dtype = item.dtype
     if dtype.kind not in "iu":
         raise DTypeError(f"index: positions are integers, got a tensor of {dtype}")
     return _Indices(axis, _wrapped(item, axis, size))

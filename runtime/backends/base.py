@@ -194,6 +194,8 @@ class Registry:
         Raises ArgumentError with the nearest names for an unknown one, DeviceError with the reason for
         one whose library is missing.
         """
+        if not isinstance(name, str):
+            raise ArgumentError(f"backend: a name is a string, got {name!r}")
         name = name.replace("-", "_")
         with self._lock:
             made = self._made.get(name)
