@@ -70,15 +70,16 @@ class Chain:
         reduced = self.middle.reduced or ()
         if len(reduced) != 1 or self.middle.domain != self.first.domain:
             return "the rows in the middle are not those of the product"
-        for node in self.nodes:
-            for operand in node.operands:
-                if operand.tensor is not None and operand.tensor.unit in self.clusters and loops_read(operand, node) is None:
-                    return "a value in the middle is read in another order than it is made"
         (depth,) = last.reduced if len(last.reduced) == 1 else (-1,)
         operand = next(operand for operand in last.operands if operand.tensor is self.weights)
         loops = loops_read(operand, last)
         if loops is None or loops[reduced[0]] != depth or len(last.operands) != 2:
             return "the second product runs along other rows"
+        places = {loop: number for number, loop in enumerate(loops)}
+        of_last = [places.get(loop) for loop in range(len(last.domain))]
+        behind = {node: [of_last[loop] for loop in last.parallel] for node in self.last.nodes[1:]}
+        if not read_as_made(first, self.middle, {last: of_last, **behind}):
+            return "a value in the middle is read in another order than it is made"
         rows = _rows(first, reduced[0])
         if not rows or any(isinstance(size, int) and size < FEWEST_ROWS for size in (_largest(first, rows),)):
             return f"the first product has fewer than {FEWEST_ROWS} rows"
@@ -156,6 +157,27 @@ def loops_read(operand: Operand, node: Node) -> list[int] | None:
         found += loops
     strays = [loop for loop, step in enumerate(access.steps) if step != 0 and loop not in found]
     return None if strays else found
+
+
+def read_as_made(first: Node, middle: Cluster, behind: dict[Node, list[int | None]]) -> bool:
+    """Whether rows and columns mean the same in all ops of a chain, those `behind` the middle included.
+
+    A dimension is known by its number in the middle; None is one that the middle does not have.
+    """
+    rank = len(middle.domain)
+    of_first = dict(zip(first.parallel, range(rank), strict=True))
+    dims: dict[Node, list[int | None]] = {first: [of_first.get(loop) for loop in range(len(first.domain))], **behind}
+    for node in (*(first.cluster.nodes[1:] if first.cluster else ()), *middle.nodes):
+        dims[node] = list(range(rank) if node.domain == middle.domain else middle.parallel)
+    for node, names in dims.items():
+        for operand in node.operands:
+            made = operand.tensor.node if operand.tensor is not None else None
+            if made is None or made not in dims:
+                continue
+            loops = loops_read(operand, node)
+            if loops is None or [names[loop] for loop in loops] != [dims[made][loop] for loop in made.parallel]:
+                return False
+    return True
 
 
 def columns(cluster: Cluster) -> Size:

@@ -189,6 +189,17 @@ def test_softmax_over_the_rows_of_a_turned_product():
     agree(px.jit(function)(q, k, v), expected)
 
 
+@pytest.mark.parametrize("columns", [30, 21])
+def test_softmax_over_the_columns_of_a_product(columns):
+    """What is a row for the softmax is a column of the product, of the same length or not: no chain."""
+    def function(q, k, v):
+        return px.softmax(px.matrix_transpose(q @ px.matrix_transpose(k)), axis=-1) @ v
+
+    q, k, v = data(2, 30, 8), data(2, columns, 8), data(2, 30, 5)
+    assert chains(function, q, k, v) == 0
+    agree(px.jit(function)(q, k, v), softmax64(k.astype(np.float64) @ np.swapaxes(q, 1, 2)) @ v)
+
+
 def test_groups_of_queries_share_their_keys():
     def function(q, k, v):
         return px.einsum("bgtd,bsd->bgts", q, k), v
