@@ -19,6 +19,7 @@ from phalanx.compiler.pipeline.stages import Stage, cpu_stages, extended, run_st
 from phalanx.compiler.producer import producer
 from phalanx.compiler.recent import Recent
 from phalanx.compiler.schedules.prepared import PREPARED
+from phalanx.compiler.targets import codes
 from phalanx.compiler.targets.base import Artifact
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
 from phalanx.compiler.targets.isa import runs_here
@@ -82,6 +83,12 @@ def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = (),
     return lowered, target
 
 
+def _start_codes(stage: str, module: ir.Module) -> None:
+    """What stands in the module as LLVM IR is compiled while the passes go on."""
+    if stage == "scheduled":
+        codes.start(codes.attached(module), target_in_force().isa)
+
+
 def surroundings() -> dict[str, str]:
     """Everything an object depends on besides its module, by name: parts of its key on disk."""
     target = target_in_force()
@@ -133,7 +140,7 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
     with context():
         if config.get("compile_isolated"):
             _try_in_a_child(module, signature, label)
-        lowered, target = lower(module, label)
+        lowered, target = lower(module, label, after_stage=_start_codes)
         overwritten, prepared = _overwritten(lowered), prepared_inputs(lowered)
         seconds["passes"] = now() - start
         artifact, code = _finish(lowered, target, signature, seconds)

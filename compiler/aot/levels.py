@@ -14,6 +14,7 @@ from phalanx.compiler.aot.wrappers import level_symbol
 from phalanx.compiler.context import context
 from phalanx.compiler.passes.call_parallel import HEADER_BYTES, PREFIX
 from phalanx.compiler.pipeline.stages import Stage, cpu_stages, run_stages, stage_named
+from phalanx.compiler.targets import codes
 from phalanx.compiler.targets.cpu import ALIGNMENT, llvm_passes, workspace_bytes
 from phalanx.compiler.targets.isa import Isa, host, isa
 from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, translate
@@ -109,6 +110,8 @@ def level_text(entry: Entry, clusters: Any, target: str) -> str:
         with TargetMachine(record.triple, record.cpu, record.features) as machine, translate(module) as llvm:
             llvm.set_target(machine)
             llvm.rename("main", "px_main")
+            for name, text in codes.attached(module).items():
+                llvm.link(text, name)
             shares = dict(_SHARE.findall(str(llvm)))
             for name, types in shares.items():
                 llvm.link(_share_text(name, types), name)

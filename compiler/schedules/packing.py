@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from phalanx.compiler.schedules.cluster import load, store
-from phalanx.compiler.schedules.routine import Routine, Shared, widen
-from phalanx.compiler.schedules.text import Index
+from phalanx.compiler.schedules.routine import Routine, Shared
+from phalanx.compiler.schedules.scopes import Index
 from phalanx.compiler.schedules.workspace import element_bytes
 from phalanx.dialects.records import record
 
@@ -102,7 +101,7 @@ class _Packer:
             target = writer.add(place, writer.mul(depth, packing.width))
             for shift, mask in zip(shifts, masks, strict=True):
                 value = routine.get("source", writer.add(source, shift), lanes, mask)
-                value = widen(writer, value, packing.source, packing.element, lanes)
+                value = routine.widen(value, packing.source, packing.element, lanes)
                 routine.put("panels", writer.add(target, shift), lanes, value)
 
         writer.loop(0, "%length", 1, one)
@@ -140,8 +139,8 @@ class _Packer:
         rows = []
         for lane in range(count):
             at = writer.add(self._across(start, left, writer.add(first, lane)), depth)
-            rows.append(widen(writer, routine.get("source", at, lanes, mask), packing.source, packing.element, lanes))
-        rows += [routine.zero(f"vector<{lanes}x{packing.element}>", packing.element)] * (lanes - count)
+            rows.append(routine.widen(routine.get("source", at, lanes, mask), packing.source, packing.element, lanes))
+        rows += [routine.zero] * (lanes - count)
         for lane, value in enumerate(self._turned(rows)):
             target = writer.add(place, writer.mul(writer.add(depth, lane), packing.width))
             routine.put("panels", writer.add(target, first), lanes, value)
@@ -166,9 +165,7 @@ class _Packer:
         return rows
 
     def _shuffle(self, pair: tuple[str, str], order: list[int]) -> str:
-        first, second = pair
-        vector = f"vector<{self.packing.lanes}x{self.packing.element}>"
-        return self.writer.value(f"vector.shuffle {first}, {second} {order} : {vector}, {vector}")
+        return self.routine.shuffle(pair, order, self.packing.element, self.packing.lanes)
 
     # -- all strides -----------------------------------------------------------------------------------
 
@@ -178,9 +175,9 @@ class _Packer:
         def row(depth: str, _: list[str]) -> None:
             def one(lane: str, _: list[str]) -> None:
                 address = writer.add(self._across(start, left, lane), writer.mul(depth, "%depth_step"))
-                value = widen(writer, load(writer, routine.views["source"], address), packing.source, packing.element)
+                value = routine.widen(routine.load("source", address), packing.source, packing.element)
                 target = writer.add(place, writer.mul(depth, packing.width))
-                store(writer, routine.views["panels"], writer.add(target, lane), value)
+                routine.store("panels", writer.add(target, lane), value)
 
             writer.loop(0, packing.width, 1, one)
 

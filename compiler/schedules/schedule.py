@@ -37,7 +37,7 @@ def schedule(module: ir.Module, isa: Isa, *, threads: bool, prepare: bool = Fals
         texts += _written(kernel, Sharing(function, kernel, isa) if threads and kernel.loops is not None else None)
         if kernel.prepared is not None:
             prepared[name] = kernel.prepared
-    texts += shared.texts.values()
+    texts += shared.declarations()
     if captures is not None:
         captures.note(prepared)
     with module.context:

@@ -8,9 +8,8 @@ stand. Columns left over at the end are a kernel of their own, with masks.
 
 from __future__ import annotations
 
-from phalanx.compiler.schedules.cluster import load
-from phalanx.compiler.schedules.routine import Routine, Shared, multiply_add
-from phalanx.compiler.schedules.text import Index
+from phalanx.compiler.schedules.routine import Routine, Shared, vector
+from phalanx.compiler.schedules.scopes import Index
 from phalanx.dialects.records import record
 
 _ARGUMENTS = (
@@ -70,7 +69,7 @@ class _Kernel:
         self.routine = routine
         self.strip = strip
         self.writer = routine.writer
-        self.vector = f"vector<{strip.lanes}x{strip.element}>"
+        self.vector = vector(strip.lanes, strip.element)
         self.masks: list[str | None] = [None] * strip.vectors
         writer = self.writer
         step: Index = 1 if strip.packed else "%row_step"
@@ -89,16 +88,15 @@ class _Kernel:
         def one(panel: str, carried: list[str]) -> list[str]:
             (right,) = carried
             self._panel(right, writer.add("%target_at", panel))
-            return [writer.value(f"arith.addi {right}, %panel_step : index")]
+            return [writer.index(writer.add(right, "%panel_step"))]
 
-        writer.loop(0, "%columns", width, one, ["%right_at"], ["index"], hint="panel")
+        writer.loop(0, "%columns", width, one, ["%right_at"], ["i64"], hint="panel")
 
     def _panel(self, right: Index, target: Index) -> None:
         strip, writer, routine = self.strip, self.writer, self.routine
         lines = [writer.add(target, writer.mul(row, "%target_step")) for row in range(strip.rows)]
         if strip.adds:
             self._prefetch(target)
-        zero = routine.zero(self.vector, strip.element)
         count = strip.rows * strip.vectors
         guard = self.masks if strip.guarded else [None] * strip.vectors
 
@@ -111,14 +109,14 @@ class _Kernel:
             ]
             results: list[str] = []
             for row, start in enumerate(self.starts):
-                scalar = load(writer, routine.views["left"], writer.add(start, along), movable=False)
-                spread = writer.value(f"vector.broadcast {scalar} : {strip.element} to {self.vector}")
-                for vector, column in enumerate(columns):
-                    old = totals[row * strip.vectors + vector]
-                    results.append(multiply_add(writer, spread, column, old, strip.element, self.vector))
+                scalar = routine.load("left", writer.add(start, along))
+                spread = routine.spread(scalar, strip.element, strip.lanes)
+                for number, column in enumerate(columns):
+                    old = totals[row * strip.vectors + number]
+                    results.append(routine.multiply_add(spread, column, old, strip.element, strip.lanes))
             return results
 
-        totals = writer.loop(0, "%length", 1, one, [zero] * count, [self.vector] * count, hint="k")
+        totals = writer.loop(0, "%length", 1, one, [routine.zero] * count, [self.vector] * count, hint="k")
         places = [
             (writer.add(line, vector * strip.lanes), self.masks[vector])
             for line in lines
@@ -130,11 +128,9 @@ class _Kernel:
                 routine.put("target", place, strip.lanes, total, mask)
 
         def add() -> None:
-            operation = "arith.addf" if strip.element[0] == "f" else "arith.addi"
             for (place, mask), total in zip(places, totals, strict=True):
                 old = routine.get("target", place, strip.lanes, mask)
-                total = writer.value(f"{operation} {old}, {total} : {self.vector}")
-                routine.put("target", place, strip.lanes, total, mask)
+                routine.put("target", place, strip.lanes, routine.plus(old, total, strip.element, strip.lanes), mask)
 
         if strip.adds:
             writer.conditional(writer.compare("eq", "%add", 0), overwrite, add)
@@ -147,7 +143,7 @@ class _Kernel:
 
         def row(number: str, _: list[str]) -> None:
             line = writer.add(target, writer.mul(number, "%target_step"))
-            for vector in range(strip.vectors):
-                self.routine.prefetch("target", writer.add(line, vector * strip.lanes), write=True)
+            for column in range(0, strip.vectors * strip.lanes, strip.lanes):
+                self.routine.prefetch("target", writer.add(line, column), write=True)
 
         writer.loop(0, strip.rows, 1, row)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-Index = int | str
-"""A size, stride or position: known now (int) or the name of an `index` value in the text."""
+from phalanx.compiler.schedules.scopes import Index, Scope, ScopedText
 
-Monomial = tuple[int, tuple[str, ...]]
+__all__ = ["Index", "Writer"]
 
 
 def _nothing_from(body: Callable[[], None]) -> Sequence[str]:
@@ -16,19 +15,8 @@ def _nothing_from(body: Callable[[], None]) -> Sequence[str]:
     return ()
 
 
-class Scope:
-    """The lines of one region, and the pure values already computed in it."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.known: dict[str, str] = {}
-
-
-class Writer:
-    """Builds the body of one function.
-
-    Pure values go to the outermost scope in which their operands exist, so addresses are computed once per
-    row and constants once per function, whatever the order in which the schedule asks for them.
+class Writer(ScopedText):
+    """Builds the body of one function of MLIR.
 
     >>> w = Writer("loc(unknown)")
     >>> w.mul(3, 4), w.add("%n", 0)
@@ -36,45 +24,12 @@ class Writer:
     """
 
     def __init__(self, location: str) -> None:
+        super().__init__()
         self.location = location
-        self._scopes = [Scope()]
-        self._depth: dict[str, int] = {}
-        self._monomials: dict[str, Monomial] = {}
-        self._products: dict[Monomial, str] = {}
         self._constants: dict[str, str] = {}
-        self._most: dict[str, int] = {}
-        self._count = 0
 
-    # -- lines and names -------------------------------------------------------------------------
-
-    def name(self, hint: str = "v") -> str:
-        self._count += 1
-        return f"%{hint}{self._count}"
-
-    def line(self, text: str) -> None:
-        self._scopes[-1].lines.append(f"{text} {self.location}")
-
-    def value(self, text: str, hint: str = "v") -> str:
-        """One operation with one result, in the current scope."""
-        name = self.name(hint)
-        self.line(f"{name} = {text}")
-        self._depth[name] = len(self._scopes) - 1
-        return name
-
-    def pure(self, text: str, operands: Sequence[str], hint: str = "v") -> str:
-        """One operation that may move outwards: emitted once, in the scope of its deepest operand."""
-        depth = max((self._depth.get(operand, 0) for operand in operands), default=0)
-        scope = self._scopes[depth]
-        if (known := scope.known.get(text)) is not None:
-            return known
-        name = scope.known[text] = self.name(hint)
-        scope.lines.append(f"{name} = {text} {self.location}")
-        self._depth[name] = depth
-        return name
-
-    def text(self) -> str:
-        (scope,) = self._scopes
-        return "\n".join(scope.lines)
+    def _marked(self, line: str) -> str:
+        return f"{line} {self.location}"
 
     # -- regions -----------------------------------------------------------------------------------
 
@@ -177,7 +132,7 @@ class Writer:
         for result in results:
             self._depth[result] = len(self._scopes) - 1
 
-    # -- constants and index arithmetic ------------------------------------------------------------
+    # -- constants, and operations on indices --------------------------------------------------------
 
     def constant(self, attribute: str) -> str:
         """A constant from its attribute text, e.g. `1.0 : f32`."""
@@ -192,89 +147,9 @@ class Writer:
     def index(self, value: Index) -> str:
         return value if isinstance(value, str) else self.constant(f"{value} : index")
 
-    def monomial(self, value: Index) -> Monomial:
-        """The value as integer times a product of named values: equal monomials mean equal values."""
-        if isinstance(value, int):
-            return value, ()
-        return self._monomials.get(value, (1, (value,)))
+    def _arithmetic(self, operation: str, a: str, b: str) -> str:
+        overflow = " overflow<nsw>" if operation in ("muli", "addi", "subi") else ""
+        return f"arith.{operation} {a}, {b}{overflow} : index"
 
-    def equal(self, a: Index, b: Index) -> bool:
-        """Whether two indices are provably the same."""
-        return self.monomial(a) == self.monomial(b)
-
-    def declare(self, name: str, monomial: Monomial) -> None:
-        """States what the value `name` is, when it was computed outside `mul`."""
-        self._monomials[name] = monomial
-        if self._depth.get(name, 0) == 0:
-            self._products.setdefault(monomial, name)
-
-    def mul(self, a: Index, b: Index) -> Index:
-        if isinstance(a, int) and isinstance(b, int):
-            return a * b
-        if a == 0 or b == 0:
-            return 0
-        if a == 1:
-            return b
-        if b == 1:
-            return a
-        (ca, va), (cb, vb) = self.monomial(a), self.monomial(b)
-        product = (ca * cb, tuple(sorted(va + vb)))
-        if (known := self._products.get(product)) is not None:
-            return known
-        names = self._names(a, b)
-        result = self.pure(f"arith.muli {self.index(a)}, {self.index(b)} overflow<nsw> : index", names, "x")
-        self.declare(result, product)
-        return result
-
-    def add(self, a: Index, b: Index) -> Index:
-        if isinstance(a, int) and isinstance(b, int):
-            return a + b
-        if a == 0:
-            return b
-        if b == 0:
-            return a
-        return self.pure(f"arith.addi {self.index(a)}, {self.index(b)} overflow<nsw> : index", self._names(a, b), "x")
-
-    def sub(self, a: Index, b: Index) -> Index:
-        if isinstance(a, int) and isinstance(b, int):
-            return a - b
-        if b == 0:
-            return a
-        return self.pure(f"arith.subi {self.index(a)}, {self.index(b)} overflow<nsw> : index", self._names(a, b), "x")
-
-    def min(self, a: Index, b: Index) -> Index:
-        if isinstance(a, int) and isinstance(b, int):
-            return min(a, b)
-        result = self.pure(f"arith.minsi {self.index(a)}, {self.index(b)} : index", self._names(a, b), "x")
-        bounds = [bound for bound in (self.most(a), self.most(b)) if bound is not None]
-        if bounds:
-            self._most[result] = min(bounds)
-        return result
-
-    def most(self, value: Index) -> int | None:
-        """The largest an index can be where that is known: it is a number, or the minimum of a number and another index."""
-        return value if isinstance(value, int) else self._most.get(value)
-
-    def max(self, a: Index, b: Index) -> Index:
-        if isinstance(a, int) and isinstance(b, int):
-            return max(a, b)
-        return self.pure(f"arith.maxsi {self.index(a)}, {self.index(b)} : index", self._names(a, b), "x")
-
-    def ceildiv(self, a: Index, b: int) -> Index:
-        if isinstance(a, int):
-            return -(-a // b)
-        return self.pure(f"arith.ceildivsi {a}, {self.index(b)} : index", [a], "x")
-
-    def floor_to(self, a: Index, multiple: int) -> Index:
-        """The largest multiple of `multiple` not above `a`."""
-        if isinstance(a, int):
-            return a // multiple * multiple
-        rest = self.pure(f"arith.remsi {a}, {self.index(multiple)} : index", [a], "x")
-        return self.sub(a, rest)
-
-    def compare(self, predicate: str, a: Index, b: Index) -> str:
-        names = self._names(a, b)
-        return self.pure(f"arith.cmpi {predicate}, {self.index(a)}, {self.index(b)} : index", names, "b")
-
-    def _names(self, *values: Index) -> list[str]:
-        return [value for value in values if isinstance(value, str)]
+    def _comparison(self, predicate: str, a: str, b: str) -> str:
+        return f"arith.cmpi {predicate}, {a}, {b} : index"

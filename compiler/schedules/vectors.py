@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from phalanx.compiler.schedules.cluster import load, store
-from phalanx.compiler.schedules.routine import Routine, Shared, multiply_add, widen
-from phalanx.compiler.schedules.text import Index
+from phalanx.compiler.schedules.routine import Routine, Shared, vector
+from phalanx.compiler.schedules.scopes import Index
 
 COMBINED_ROWS = 8
 """Rows of a matrix read side by side: as many streams as processors fetch ahead."""
@@ -36,12 +35,12 @@ def dot_kernel(shared: Shared, element: str, narrow: tuple[str, str], rows: int,
 
 def _dot(routine: Routine, element: str, rows: int, columns: int, lanes: int) -> None:
     writer = routine.writer
-    vector = f"vector<{lanes}x{element}>"
+    kind = vector(lanes, element)
     starts = [writer.add("%left_at", writer.mul(row, "%row_step")) for row in range(rows)]
     others = [writer.add("%right_at", writer.mul(column, "%column_step")) for column in range(columns)]
 
     def read(which: str, address: Index, mask: str | None) -> str:
-        return widen(writer, routine.get(which, address, lanes, mask), routine.views[which].element, element, lanes)
+        return routine.widen(routine.get(which, address, lanes, mask), routine.element(which), element, lanes)
 
     def step(depth: Index, chunk: Index, totals: list[str], mask: str | None) -> list[str]:
         right = [read("right", writer.add(other, chunk), mask) for other in others]
@@ -50,32 +49,31 @@ def _dot(routine: Routine, element: str, rows: int, columns: int, lanes: int) ->
             left = read("left", writer.add(start, depth), mask)
             for column, value in enumerate(right):
                 old = totals[row * columns + column]
-                results.append(multiply_add(writer, left, value, old, element, vector))
+                results.append(routine.multiply_add(left, value, old, element, lanes))
         return results
 
     def one(depth: str, carried: list[str]) -> list[str]:
         chunk, *totals = carried
-        following = writer.value(f"arith.addi {chunk}, %chunk_step : index")
+        following = writer.index(writer.add(chunk, "%chunk_step"))
         return [following, *step(depth, chunk, totals, None)]
 
     count = rows * columns
     whole = writer.floor_to("%length", lanes)
-    inits = [writer.index(0), *([routine.zero(vector, element)] * count)]
-    types = ["index", *([vector] * count)]
+    inits = [writer.index(0), *([routine.zero] * count)]
+    types = ["i64", *([kind] * count)]
     chunk, *totals = writer.loop(0, whole, lanes, one, inits, types, hint="k")
     rest = writer.sub("%length", whole)
     mask = routine.mask(lanes, rest)
     totals = writer.choose(
-        writer.compare("ne", rest, 0), [lambda: step(whole, chunk, totals, mask), lambda: totals], [vector] * count
+        writer.compare("ne", rest, 0), [lambda: step(whole, chunk, totals, mask), lambda: totals], [kind] * count
     )
-    flags = " fastmath<reassoc>" if element[0] == "f" else ""
     for row in range(rows):
         for column in range(columns):
             total = totals[row * columns + column]
-            value = writer.value(f"vector.reduction <add>, {total}{flags} : {vector} into {element}")
+            value = routine.total(total, element, lanes)
             place = writer.add("%target_at", writer.mul(row, "%target_row"))
             place = writer.add(place, writer.mul(column, "%target_column"))
-            store(writer, routine.views["target"], place, value)
+            routine.store("target", place, value)
 
 
 def combine_kernel(shared: Shared, element: str, narrow: tuple[str, str], lanes: int) -> str:
@@ -95,12 +93,10 @@ def combine_kernel(shared: Shared, element: str, narrow: tuple[str, str], lanes:
 
 def _combine(routine: Routine, element: str, lanes: int) -> None:
     writer = routine.writer
-    vector = f"vector<{lanes}x{element}>"
     whole = writer.floor_to("%columns", lanes)
     rest = writer.sub("%columns", whole)
     last = routine.mask(lanes, rest)
     ragged = writer.compare("ne", rest, 0)
-    operation = "arith.addf" if element[0] == "f" else "arith.addi"
 
     def walk(body: Callable[[Index, str | None], None]) -> None:
         """`body(column, mask)` for every vector of columns."""
@@ -108,25 +104,24 @@ def _combine(routine: Routine, element: str, lanes: int) -> None:
         writer.conditional(ragged, lambda: body(whole, last))
 
     def clear(column: Index, mask: str | None) -> None:
-        routine.put("target", writer.add("%target_at", column), lanes, routine.zero(vector, element), mask)
+        routine.put("target", writer.add("%target_at", column), lanes, routine.zero, mask)
 
     def rows(first: str, count: int) -> None:
         spread = []
         for row in range(count):
             at = writer.add("%factors_at", writer.mul(writer.add(first, row), "%factors_step"))
-            scalar = load(writer, routine.views["factors"], at, movable=False)
-            scalar = widen(writer, scalar, routine.views["factors"].element, element)
-            spread.append(writer.value(f"vector.broadcast {scalar} : {element} to {vector}"))
+            scalar = routine.widen(routine.load("factors", at), routine.element("factors"), element)
+            spread.append(routine.spread(scalar, element, lanes))
         starts = [writer.add("%at", writer.mul(writer.add(first, row), "%step")) for row in range(count)]
 
         def body(column: Index, mask: str | None) -> None:
             place = writer.add("%target_at", column)
-            sums = [routine.get("target", place, lanes, mask), routine.zero(vector, element)]
+            sums = [routine.get("target", place, lanes, mask), routine.zero]
             for row, (factor, start) in enumerate(zip(spread, starts, strict=True)):
                 value = routine.get("matrix", writer.add(start, column), lanes, mask)
-                value = widen(writer, value, routine.views["matrix"].element, element, lanes)
-                sums[row % 2] = multiply_add(writer, factor, value, sums[row % 2], element, vector)
-            total = writer.value(f"{operation} {sums[0]}, {sums[1]} : {vector}") if count > 1 else sums[0]
+                value = routine.widen(value, routine.element("matrix"), element, lanes)
+                sums[row % 2] = routine.multiply_add(factor, value, sums[row % 2], element, lanes)
+            total = routine.plus(sums[0], sums[1], element, lanes) if count > 1 else sums[0]
             routine.put("target", place, lanes, total, mask)
 
         walk(body)

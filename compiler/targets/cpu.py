@@ -7,10 +7,11 @@ from typing import Any
 
 from mlir import ir
 
+from phalanx.compiler.targets import codes
 from phalanx.compiler.targets.base import Artifact
 from phalanx.compiler.targets.half import link_helpers
 from phalanx.compiler.targets.isa import Isa, isa
-from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, translate
+from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, Visibility, translate
 from phalanx.compiler.targets.parts import in_parts
 from phalanx.dialects.errors import CompileError
 from phalanx.runtime.object_file import join, read_symbols
@@ -177,8 +178,10 @@ class CpuTarget:
 
     def finish(self, module: Any) -> Artifact:
         """Object of a module that holds only the LLVM dialect and went through `add_entry`."""
+        texts = codes.attached(module)
+        codes.start(texts, self.isa)
         with self._machine() as machine, self._prepared(module, machine) as llvm:
-            data = join(in_parts(llvm, EXPORTS, self._object))
+            data = join([*in_parts(llvm, EXPORTS, self._object), *codes.objects(texts, self.isa)])
         table = read_symbols(data)
         metadata = {
             "target": self.name,
@@ -192,7 +195,7 @@ class CpuTarget:
         with self._machine() as machine, self._prepared(module, machine) as llvm:
             if self.passes:
                 llvm.run_passes(self.passes, machine)
-            return llvm.emit_assembly(machine)
+            return llvm.emit_assembly(machine) + codes.assembly(codes.attached(module), self.isa)
 
     def _object(self, llvm: LlvmModule, passes: str) -> bytes:
         with self._machine() as machine:
@@ -215,6 +218,8 @@ class CpuTarget:
             llvm.keep_only(EXPORTS)
             llvm.rename("main", "px_main")  # C gives `main` a meaning that debuggers and linkers act on
             llvm.allow_negative_offsets()
+            for name in codes.attached(module):
+                llvm.set_visibility(name, Visibility.HIDDEN)  # they are in an object that this one is joined with
             link_helpers(llvm)
             llvm.add_attributes(self.isa.function_attributes)
             llvm.verify()

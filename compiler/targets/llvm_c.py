@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import enum
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from phalanx.compiler.targets.mlir_c import translate_to_llvm
@@ -338,29 +339,48 @@ class LlvmModule:
         return self._emit(machine, _ASSEMBLY).decode()
 
     def _emit(self, machine: TargetMachine, kind: int) -> bytes:
+        emission = Emission(self, machine, kind)
+        emission.run()
+        return emission.take()
+
+    def clone(self) -> int:
+        """A copy in the same context, to be given to LLVM."""
+        return int(function("LLVMCloneModule", Handle, Handle)(self.handle))
+
+    def raise_errors(self, doing: str) -> None:
+        """Raise what LLVM reported about the module as a CompileError."""
+        self._context.raise_errors(doing)
+
+
+class Emission:
+    """One run of the code generator: `run` is a single call of LLVM, the only one that takes long."""
+
+    def __init__(self, module: LlvmModule, machine: TargetMachine, kind: int = _OBJECT) -> None:
+        self._module = module
+        self._machine = machine
         # Code generation rewrites the module it is given, so it gets a copy and this one can be emitted
         # again.
-        copy = function("LLVMCloneModule", Handle, Handle)(self.handle)
-        buffer, message = Handle(), Handle()
-        emit = function(
-            "LLVMTargetMachineEmitToMemoryBuffer",
-            ctypes.c_int,
-            Handle,
-            Handle,
-            ctypes.c_int,
-            _HandlePointer,
-            _HandlePointer,
-        )
-        try:
-            failed = emit(machine.handle, copy, kind, ctypes.byref(message), ctypes.byref(buffer))
-        finally:
-            function("LLVMDisposeModule", None, Handle)(copy)
-        if failed:
-            raise CompileError(f"code generation for {machine.cpu!r}: {take_message(message.value)}")
-        start = function("LLVMGetBufferStart", Handle, Handle)(buffer)
-        data = ctypes.string_at(start, function("LLVMGetBufferSize", _Size, Handle)(buffer))
-        function("LLVMDisposeMemoryBuffer", None, Handle)(buffer)
-        self._context.raise_errors(f"code generation for {machine.cpu!r}")
+        self._copy = module.clone()
+        self._buffer, self._message = Handle(), Handle()
+        pointers = (_HandlePointer, _HandlePointer)
+        emit = function("LLVMTargetMachineEmitToMemoryBuffer", ctypes.c_int, Handle, Handle, ctypes.c_int, *pointers)
+        self._call = partial(emit, machine.handle, self._copy, kind, ctypes.byref(self._message), ctypes.byref(self._buffer))
+        self._failed = False
+
+    def run(self) -> None:
+        """Generate the code."""
+        self._failed = bool(self._call())
+
+    def take(self) -> bytes:
+        """What `run` made; raises CompileError when it failed."""
+        function("LLVMDisposeModule", None, Handle)(self._copy)
+        doing = f"code generation for {self._machine.cpu!r}"
+        if self._failed:
+            raise CompileError(f"{doing}: {take_message(self._message.value)}")
+        start = function("LLVMGetBufferStart", Handle, Handle)(self._buffer)
+        data = ctypes.string_at(start, function("LLVMGetBufferSize", _Size, Handle)(self._buffer))
+        function("LLVMDisposeMemoryBuffer", None, Handle)(self._buffer)
+        self._module.raise_errors(doing)
         return data
 
 

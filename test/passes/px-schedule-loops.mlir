@@ -64,15 +64,15 @@ func.func private @columns(%x: memref<f32>, %y: memref<f32> {llvm.noalias}, %ws:
 
 // -----
 
-// A product, too small to pack its operands: its registers are filled by a function that all products of a module share.
+// A product, too small to pack its operands: its registers are filled by a function that all products share.
 // CHECK-LABEL: func.func private @product({{.*}} px.workspace = 0
 // CHECK: func.call @[[ROUTINE:px_multiply[a-z0-9_]*]]
-// CHECK: func.func private @[[ROUTINE]]
-// CHECK: scf.for {{.*}} iter_args
-// CHECK: vector.load
-// CHECK: vector.broadcast
-// CHECK: arith.mulf %{{.*}} fastmath<contract> : vector<8xf32>
-// CHECK-NOT: vector<16xf32>
+// CHECK: func.func private @[[ROUTINE]]({{.*}} attributes {px.code = "define hidden void @[[ROUTINE]](
+// CHECK-SAME: phi <8 x float>
+// CHECK-SAME: load <8 x float>
+// CHECK-SAME: shufflevector <8 x float>
+// CHECK-SAME: fmul contract <8 x float>
+// CHECK-NOT: <16 x float>
 // CHECK-NOT: linalg
 func.func private @product(%x: memref<f32>, %y: memref<f32>, %z: memref<f32> {llvm.noalias}, %ws: memref<i8>)
     attributes {px.cluster = "contraction", px.outs = 1 : i64} {

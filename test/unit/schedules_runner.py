@@ -12,10 +12,12 @@ from mlir import ir
 
 from phalanx.compiler.pipeline.stages import cpu_stages, run_stages
 from phalanx.compiler.schedules import schedule
+from phalanx.compiler.targets import codes
 from phalanx.compiler.targets.half import link_helpers
 from phalanx.compiler.targets.isa import Isa, isa
 from phalanx.compiler.targets.llvm_c import TargetMachine, translate
 from phalanx.runtime import jit, threads
+from phalanx.runtime.object_file import join
 
 ELEMENTS = {
     "f32": np.float32, "f64": np.float64, "f16": np.float16, "i8": np.int8, "i16": np.int16, "i32": np.int32,
@@ -151,8 +153,9 @@ class Kernel:
                 llvm.add_attributes(record.function_attributes)
                 llvm.verify()
                 llvm.run_passes(passes, machine)
-                data = llvm.emit_object(machine)
-                self.assembly = llvm.emit_assembly(machine)
+                texts = codes.attached(module)
+                data = join([llvm.emit_object(machine), *codes.objects(texts, record)])
+                self.assembly = llvm.emit_assembly(machine) + codes.assembly(texts, record)
         self.loaded = jit.load(data)
         types = [ctypes.c_int64 if kind == "index" else ctypes.c_void_p for kind in self.arguments]
         self.types = types
