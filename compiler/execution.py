@@ -82,7 +82,7 @@ class Compiled:
         px.Tensor([2. 3.], dtype=float32)
 
         What it does not know (keywords, lists, other options, wrong shapes) it hands to this object itself; so does all of
-        it where there is no such entry: named sizes, donation, calls of Python, large results, other interpreters.
+        it where there is no such entry: named sizes, donation, calls of Python, other interpreters.
         """
         found = self._entry() if self._entry is not None else None
         if found is None:

@@ -62,6 +62,17 @@ class Block:
             self.address = start + (-start) % ALIGNMENT
 
 
+    def parts(self, count: int) -> list[Block]:
+        """This block cut into `count` equal ones, which keep all of it mapped."""
+        size = self.capacity // count
+        made = []
+        for number in range(count):
+            part = object.__new__(Block)
+            part.capacity, part.storage, part.address = size, self.storage, self.address + number * size
+            made.append(part)
+        return made
+
+
 class Memory:
     """Bytes that live as long as this object; its block goes back to the pool afterwards.
 
@@ -156,6 +167,28 @@ class Allocator:
         if block is None:
             block = self._fresh(capacity)
         return Memory(block.address, nbytes, block, self)
+
+    def allocate_many(self, nbytes: int, count: int) -> list[Memory]:
+        """`count` pieces of `nbytes` for less than as many calls take; meant for small ones, which are cut from one block.
+
+        Raises DeviceError as `allocate` does.
+        """
+        capacity = size_class(nbytes)
+        with self._lock:
+            if self._returned:
+                self._collect()
+            waiting = self._free.get(capacity, [])
+            blocks = [waiting.pop() for _ in range(min(count, len(waiting)))]
+            self._pooled_bytes -= capacity * len(blocks)
+            self._counter.add(capacity * count, count)
+        if missing := count - len(blocks):
+            try:
+                blocks += self._fresh(capacity * missing).parts(missing)
+            except DeviceError:
+                for block in blocks:
+                    self.give_back(block)
+                raise
+        return [Memory(block.address, nbytes, block, self) for block in blocks]
 
     def _fresh(self, capacity: int) -> Block:
         try:

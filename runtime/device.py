@@ -59,9 +59,9 @@ class MemoryCounter:
         self.peak_bytes = 0
         self.allocations = 0
 
-    def add(self, nbytes: int) -> None:
-        """Record one allocation of `nbytes`."""
-        self.allocations += 1
+    def add(self, nbytes: int, allocations: int = 1) -> None:
+        """Record allocations of `nbytes` together."""
+        self.allocations += allocations
         self.live_bytes += nbytes
         if self.live_bytes > self.peak_bytes:
             self.peak_bytes = self.live_bytes

@@ -19,6 +19,7 @@ from phalanx.compiler.entry.table import (
     TENSOR,
     TUPLE,
     Record,
+    Row,
     Table,
 )
 from phalanx.compiler.tensor import Tensor
@@ -27,15 +28,17 @@ from phalanx.dialects import dtypes
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dtypes import DType
 from phalanx.runtime import epoch, threads
-from phalanx.runtime.allocator import HOST
+from phalanx.runtime.allocator import HOST, Memory
 from phalanx.runtime.backends import Backend
 from phalanx.runtime.buffer import Buffer
 from phalanx.runtime.executable import Executable
 
 _MOST_INPUTS = 64
-# A row of results and scratch memory stays with the entry, so it must be small; larger ones cost more than a call.
+# A row of results and scratch memory that stays with the entry must be small; larger ones are made for each call.
 _LARGEST_ROW = 128 << 10
 _ROWS = 4
+# So small that many rows can be made at once, for callers that keep all results.
+_SMALL_ROW, _MANY_ROWS = 4 << 10, 16
 # Work (elements computed) for which giving up the GIL would cost more than it gives to other threads.
 _SHORT_WORK = 1 << 15
 _SHORT_PROGRAM = 64
@@ -64,7 +67,7 @@ def native_entry(traced: Any, executable: Executable, backend: Backend, *, count
         record.captured = table.keep(executable.passed(number, tensor.storage))
         records.append(record)
     table.set_records(records, len(traced.inputs))
-    table.set_rows(_ROWS, len(traced.outputs), lambda: _row(executable, traced.outputs, backend))
+    _set_rows(table, executable, traced.outputs, backend)
     table.backend, table.device = table.keep(backend), table.keep(HOST.device)
     table.kernel = executable.entry_address
     table.keep(executable)
@@ -81,9 +84,7 @@ def _is_suitable(traced: Any, executable: Executable, backend: Backend) -> bool:
         return False
     if len(traced.inputs) + len(traced.hidden) > _MOST_INPUTS:
         return False
-    if any(tensor.backend is not backend or type(tensor.storage) is not Buffer for tensor in traced.hidden):
-        return False
-    return sum(_bytes(a) for a in traced.outputs) + executable.arena_bytes(()) <= _LARGEST_ROW
+    return all(tensor.backend is backend and type(tensor.storage) is Buffer for tensor in traced.hidden)
 
 
 def _sizes(aval: Aval) -> tuple[int, ...]:
@@ -111,11 +112,27 @@ def _record(table: Table, aval: Aval, accepts: int) -> Record:
                   table.keep(aval.dtype.numpy), len(aval.shape), ctypes.addressof(sizes), None)
 
 
-def _row(executable: Executable, outputs: Sequence[Aval], backend: Backend) -> tuple[list[Tensor], Any]:
-    """New results, and the scratch memory that is used with them."""
+def _set_rows(table: Table, executable: Executable, outputs: Sequence[Aval], backend: Backend) -> None:
+    """Where results and the scratch memory that is used with them come from."""
     arena = executable.arena_bytes(())
-    return ([Tensor(Buffer.empty(_sizes(a), a.dtype), a, backend) for a in outputs],
-            HOST.allocate(arena) if arena else None)
+    kinds = [(_bytes(aval), aval, _sizes(aval)) for aval in outputs]
+    total = arena + sum(nbytes for nbytes, _, _ in kinds)
+
+    def made(memory: Memory, aval: Aval, sizes: tuple[int, ...]) -> Tensor:
+        return Tensor(Buffer(memory, aval.dtype, sizes, HOST.device), aval, backend)
+
+    def make_rows(count: int) -> list[Row]:
+        if count == 1:
+            return [([made(HOST.allocate(nbytes), aval, sizes) for nbytes, aval, sizes in kinds],
+                     HOST.allocate(arena) if arena else None)]
+        columns = [[made(memory, aval, sizes) for memory in HOST.allocate_many(nbytes, count)]
+                   for nbytes, aval, sizes in kinds]
+        arenas = HOST.allocate_many(arena, count) if arena else [None] * count
+        return [(list(tensors), scratch) for *tensors, scratch in zip(*columns, arenas, strict=True)]
+
+    small, moves = total <= _SMALL_ROW, total > _LARGEST_ROW
+    rows = 1 if moves else _MANY_ROWS if small else _ROWS
+    table.set_rows(rows, len(outputs), make_rows, together=small, moves=moves)
 
 
 def _set_conditions(table: Table, executable: Executable, count: int | None) -> None:

@@ -155,8 +155,22 @@ filled:
 """
 
 _CALL = """
+define internal void @let_go(ptr %holder) {
+entry:
+  %held = load ptr, ptr %holder
+  %nothing = icmp eq ptr %held, null
+  br i1 %nothing, label %done, label %drop
+drop:
+  call void @Py_DecRef(ptr %held)
+  br label %done
+done:
+  ret void
+}
+
 define ptr @{SYMBOL}(ptr %self, ptr %arguments, i64 %count, ptr %keywords) {
 entry:
+  %holder = alloca ptr
+  store ptr null, ptr %holder
   %table.at = getelementptr i8, ptr %self, i64 {FOREIGN_ADDRESS}
   %table = load ptr, ptr %table.at
   %wanted.at = getelementptr i8, ptr %table, i64 {Table.arguments}
@@ -169,10 +183,16 @@ options:
   %valid = call i1 @in_force(ptr %table)
   br i1 %valid, label %row, label %other
 row:
-  %row.number = call i64 @take_row(ptr %table)
+  %row.number = call i64 @take_row(ptr %table, ptr %holder)
   %found = icmp sge i64 %row.number, 0
-  br i1 %found, label %take, label %other
+  br i1 %found, label %take, label %none.free
+none.free:
+  call void @let_go(ptr %holder)
+  br label %other
 take:
+  %moves.at = getelementptr i8, ptr %table, i64 {Table.moves}
+  %moves = load i64, ptr %moves.at
+  %stays = icmp eq i64 %moves, 0
   %inputs.at = getelementptr i8, ptr %table, i64 {Table.inputs}
   %inputs = load i64, ptr %inputs.at
   %results.at = getelementptr i8, ptr %table, i64 {Table.results}
@@ -194,6 +214,8 @@ result:
   %tensor.at = getelementptr i8, ptr %slot, i64 {Slot.tensor}
   %tensor = load ptr, ptr %tensor.at
   call void @Py_IncRef(ptr %tensor)
+  %left.in.row = select i1 %stays, ptr %tensor, ptr null
+  store ptr %left.in.row, ptr %tensor.at
   %tensor.to = getelementptr ptr, ptr %tensors, i64 %r
   store ptr %tensor, ptr %tensor.to
   %address.at = getelementptr i8, ptr %slot, i64 {Slot.address}
@@ -252,10 +274,12 @@ go:
   %good = icmp eq i32 %status, 0
   br i1 %good, label %finish, label %drop
 finish:
+  call void @let_go(ptr %holder)
   %given = call ptr @give(ptr %table, ptr %tensors, i64 %results)
   ret ptr %given
 drop:
   call void @count_all(ptr %tensors, i64 %results, i1 false)
+  call void @let_go(ptr %holder)
   br label %other
 other:
   %fallback.at = getelementptr i8, ptr %table, i64 {Table.fallback}

@@ -47,7 +47,8 @@ no:
 }
 """
 
-# A row none of whose tensors, buffers and memories anybody else holds or watches; -1 when there is none.
+# A row none of whose tensors, buffers and memories anybody else holds or watches; -1 when there is none. `take_row` leaves in
+# `holder` what has to be let go of at the end of the call.
 FREE_ROW = """
 define internal i1 @is_alone(ptr %object, i64 %weak) {
   %count = load i32, ptr %object
@@ -152,7 +153,7 @@ none:
   ret i64 -1
 }
 
-define internal i64 @take_row(ptr %table) {
+define internal i64 @take_row(ptr %table, ptr %holder) {
 entry:
   %first = call i64 @free_row(ptr %table)
   %found = icmp sge i64 %first, 0
@@ -162,11 +163,11 @@ refill:
   %function = load ptr, ptr %refill.at
   %self.object.at = getelementptr i8, ptr %table, i64 {Table.own}
   %self.object = load ptr, ptr %self.object.at
-  %none = call ptr (ptr, ...) @PyObject_CallFunctionObjArgs(ptr %function, ptr %self.object, ptr null)
-  %failed = icmp eq ptr %none, null
+  %made = call ptr (ptr, ...) @PyObject_CallFunctionObjArgs(ptr %function, ptr %self.object, ptr null)
+  store ptr %made, ptr %holder
+  %failed = icmp eq ptr %made, null
   br i1 %failed, label %error, label %again
 again:
-  call void @Py_DecRef(ptr %none)
   %second = call i64 @free_row(ptr %table)
   br label %done
 error:

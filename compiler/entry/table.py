@@ -8,7 +8,11 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
+from struct import pack_into
 from typing import Any
+
+Row = tuple[list[Any], Any]
+"""The tensors of one set of results, and the scratch memory that is used with them."""
 
 Address = ctypes.c_void_p
 Count = ctypes.c_int64
@@ -72,6 +76,7 @@ class Table(ctypes.Structure):
         ("set_threads", Address),  # omp_set_num_threads
         ("releases", Count),       # whether other Python threads may run meanwhile
         ("result", Address),
+        ("moves", Count),          # whether results leave the table when they are handed out
         ("refill", Address),       # called with `own` when every row is in use
         ("own", Address),          # this object
         ("fallback", Address),     # called with the arguments when they do not fit; 0: NotImplemented is returned
@@ -81,11 +86,9 @@ class Table(ctypes.Structure):
         super().__init__()
         #: whatever has its address in here
         self.kept: list[Any] = []
-        #: the tensors of each row
-        self.rows_held: list[list[Any]] = []
-        self.make_row: Callable[[], tuple[list[Any], Any]] | None = None
-        self.slots_view: Any = None
-        self.arenas_view: Any = None
+        #: the tensors of each row, and its scratch memory
+        self.rows_held: list[Row] = []
+        self.make_rows: Callable[[int], list[Row]] | None = None
         self.refilling = threading.Lock()
         self.own, self.refill = id(self), id(refill)
 
@@ -94,13 +97,16 @@ class Table(ctypes.Structure):
         self.kept.append(value)
         return id(value)
 
-    def set_rows(self, rows: int, results: int, make_row: Callable[[], tuple[list[Any], Any]]) -> None:
-        """Room for `rows` sets of results; `make_row` gives new tensors and the memory for what is in between."""
-        self.slots_view = (Slot * (rows * results))()
-        self.arenas_view = (Arena * rows)()
-        self.rows, self.results, self.make_row = rows, results, make_row
-        self.rows_held = [[] for _ in range(rows)]
-        self.slots, self.arenas = ctypes.addressof(self.slots_view), ctypes.addressof(self.arenas_view)
+    def set_rows(self, rows: int, results: int, make_rows: Callable[[int], list[Row]], *, together: bool,
+                 moves: bool) -> None:
+        """Room for `rows` sets of results; `make_rows` gives so many of them, each with the memory for what is in between.
+
+        From the second time on all rows are made `together`. What `moves` is not kept for another call.
+        """
+        self.room = (Slot * (rows * results))(), (Arena * rows)()
+        self.rows, self.results, self.make_rows, self.moves = rows, results, make_rows, int(moves)
+        self.together = together
+        self.slots, self.arenas = (ctypes.addressof(part) for part in self.room)
 
     def set_records(self, records: Sequence[Record], arguments: int) -> None:
         """What the inputs must be; the first `arguments` of them are passed by the caller."""
@@ -109,28 +115,33 @@ class Table(ctypes.Structure):
         self.records, self.inputs, self.arguments = ctypes.addressof(laid_out), len(records), arguments
 
 
-def refill(table: Table) -> None:
-    """Put new tensors into the row that was handed out longest ago; the old ones belong to the caller by now.
+def refill(table: Table) -> list[Row] | None:
+    """Put new tensors into the row that was handed out longest ago, or into all; the old ones are the caller's by now.
 
-    Other threads may look at the table between any two lines of this: a row without tensors is never free.
-    While one of them is here already, nothing happens, and the call goes through Python.
+    Other threads may look at the table between any two lines of this: the tensors of a row are free once nobody but the
+    row holds them, so not before the end. While another thread is here already, nothing happens, and the call goes through
+    Python. Rows that move are returned, for the code to let go of at the end of the call.
     """
     if not table.refilling.acquire(blocking=False):
-        return
+        return None
     try:
-        assert table.make_row is not None
-        tensors, arena = table.make_row()
-        row = table.next_row
-        slots = [table.slots_view[row * table.results + position] for position in range(table.results)]
-        for slot in slots:
-            slot.tensor = None
-        table.rows_held[row] = [*tensors, arena]
-        for slot, tensor in zip(slots, tensors, strict=True):
-            memory = tensor.storage.memory
-            slot.aval, slot.buffer, slot.memory = id(tensor.aval), id(tensor.storage), id(memory)
-            slot.address = memory.address
-        table.arenas_view[row] = Arena() if arena is None else Arena(arena.address, id(arena))
-        for slot, tensor in zip(slots, tensors, strict=True):
-            slot.tensor = id(tensor)
+        assert table.make_rows is not None
+        first, count = (0, table.rows) if table.together and table.rows_held else (table.next_row, 1)
+        made = table.make_rows(count)
+        slots: list[int] = []
+        arenas: list[int] = []
+        for tensors, arena in made:
+            for tensor in tensors:
+                memory = tensor.storage.memory
+                slots += (id(tensor), id(tensor.aval), id(tensor.storage), id(memory), memory.address)
+            arenas += (0, 0) if arena is None else (arena.address, id(arena))
+        # Each is written by one call, which no other thread sees half done.
+        pack_into(f"{len(slots)}Q", table.room[0], first * table.results * ctypes.sizeof(Slot), *slots)
+        pack_into(f"{len(arenas)}Q", table.room[1], first * ctypes.sizeof(Arena), *arenas)
+        if table.moves:
+            return made
+        held = table.rows_held or [([], None)] * table.rows
+        table.rows_held = [*held[:first], *made, *held[first + count:]]
+        return None
     finally:
         table.refilling.release()

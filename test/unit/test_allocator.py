@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import threading
 
@@ -42,6 +43,34 @@ def test_returned_memory_is_reused() -> None:
     address = first.address
     del first
     assert allocator.allocate(3 << 20).address == address
+
+
+def test_many_pieces_at_once() -> None:
+    allocator = Allocator()
+    returned = {allocator.allocate(100).address}
+    pieces = allocator.allocate_many(100, 5)
+    addresses = sorted(memory.address for memory in pieces)
+    assert returned <= set(addresses)  # what waits in the pool is taken first
+    assert all(address % ALIGNMENT == 0 for address in addresses)
+    assert all(later - earlier >= 128 for earlier, later in itertools.pairwise(addresses))
+    for number, memory in enumerate(pieces):
+        memory.bytes_view(writable=True)[...] = number
+    assert [memory.bytes_view()[99] for memory in pieces] == [0, 1, 2, 3, 4]
+    now = allocator.statistics()
+    assert (now.live_bytes, now.allocations) == (5 * 128, 6)
+    del pieces, memory
+    now = allocator.statistics()
+    assert (now.live_bytes, now.pooled_bytes) == (0, 5 * 128)
+    assert len({memory.address for memory in allocator.allocate_many(0, 3)}) == 3
+
+
+def test_many_pieces_that_do_not_fit() -> None:
+    allocator = Allocator()
+    held = allocator.allocate(64)
+    with pytest.raises(DeviceError, match="bytes left"):
+        allocator.allocate_many(1 << 50, 4)
+    assert allocator.statistics().live_bytes == 64
+    del held
 
 
 def test_memory_in_use_is_not_handed_out_again() -> None:
