@@ -13,7 +13,7 @@ import numpy as np
 
 from phalanx.compiler import config, execution
 from phalanx.compiler.boundary import for_user
-from phalanx.compiler.mlir_loading import load_mlir
+from phalanx.compiler.mlir_loading import load_mlir, open_ahead
 from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
@@ -82,6 +82,7 @@ class Defn:
         self._warm: Warm | None = None
         self._older: tuple[Warm, ...] = ()
         self._entry: Any = None
+        open_ahead()
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)

@@ -72,7 +72,7 @@ def _array_of(obj: Any, dtype: DType | None, copy: bool | None) -> np.ndarray[An
     """`obj` as a NumPy array of `dtype`, or of the dtype its elements ask for."""
     if isinstance(obj, (complex, np.complexfloating)) or getattr(getattr(obj, "dtype", None), "kind", "") == "c":
         raise DTypeError("asarray: complex numbers are not supported", hint="pass the real and imaginary parts apart")
-    if isinstance(obj, np.ma.MaskedArray):
+    if type(obj) is not np.ndarray and isinstance(obj, np.ma.MaskedArray):  # numpy.ma takes 8 ms to import
         checked_dtype(obj)  # refuses it: NumPy would drop the mask without a word
     if dtype is None or isinstance(obj, (np.ndarray, np.generic)):
         array = numpy_of(obj)

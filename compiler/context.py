@@ -13,12 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlir import ir
-from mlir._mlir_libs._mlir import globals as bindings
 
 from phalanx.dialects import registration
+from phalanx.dialects.opdef import REGISTRY
 
-# Where the bindings look for op views: none for big dialects, ours for px, upstream ones for the rest.
-bindings.dialect_search_modules = ["phalanx.dialects.without_views", *bindings.dialect_search_modules, "phalanx.dialects"]
+# Where the bindings look for op views before they ask upstream's modules, and after: big dialects have none, px has ours.
+_BEFORE, _AFTER = "phalanx.dialects.without_views", "phalanx.dialects"
+
+# What passes build; parsing loads others as it meets them. All fifty take 4 ms.
+_DIALECTS = ("func", "arith", "math", "memref", "vector", "tensor", "scf", "linalg", "cf", "llvm", "omp", "bufferization",
+             "affine", "index", "ub", "complex")
 
 _lock = threading.Lock()
 _shared: list[ir.Context] = []
@@ -30,11 +34,24 @@ def new_context(*, allow_unregistered: bool = False) -> ir.Context:
     Modules of different contexts must never meet; use `context()` unless the whole life of the module is
     in one function, as in phalanx-opt.
     """
-    made = ir.Context()
+    _search_views()
+    made = ir.Context(load_on_create_dialects=[])
     made.enable_multithreading(False)
     made.allow_unregistered_dialects = allow_unregistered
+    for name in _DIALECTS:
+        made.get_dialect_descriptor(name)
+    if not all(op.__module__.startswith("phalanx.") for op in REGISTRY.values()):
+        made.load_all_available_dialects()  # lowerings of other packages may build anything
     registration.load(made)
     return made
+
+
+def _search_views() -> None:
+    from mlir._mlir_libs import _mlir  # here, since importing this module shall not open the library
+
+    known = _mlir.globals.dialect_search_modules
+    if _BEFORE not in known:
+        _mlir.globals.dialect_search_modules = [_BEFORE, *known, _AFTER]
 
 
 def mlir_context() -> ir.Context:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlir import ir
 
-from phalanx.compiler import cache, config
+from phalanx.compiler import config
 from phalanx.compiler.context import context
 from phalanx.compiler.execution import Runner, now
-from phalanx.compiler.isolation import Announcer, attempt
 from phalanx.compiler.pipeline.instruments import Instrument
 from phalanx.compiler.pipeline.stages import Stage, cpu_stages, extended, run_stages
-from phalanx.compiler.producer import producer
 from phalanx.compiler.recent import Recent
 from phalanx.compiler.schedules.prepared import PREPARED
 from phalanx.compiler.targets import codes
@@ -35,6 +32,10 @@ from phalanx.runtime.host_calls import HOST_CALL_ADDRESS, HOST_CALL_SYMBOL
 from phalanx.runtime.prepared import Panels, panels_from
 from phalanx.runtime.signature import Signature
 
+if TYPE_CHECKING:
+    from phalanx.compiler import cache
+    from phalanx.compiler.isolation import Announcer
+
 
 @record
 class Loaded:
@@ -51,6 +52,8 @@ _loaded: Recent[Loaded] = Recent(1024)
 
 def structure_digest(module: ir.Module) -> str:
     """What makes two modules compile to the same code, the options in force left aside."""
+    import hashlib  # as cache and isolation below: not while MLIR's library is being opened, they wait for other libraries
+
     return hashlib.sha256(module.operation.get_asm(enable_debug_info=False).encode()).hexdigest()
 
 
@@ -91,6 +94,10 @@ def _start_codes(stage: str, module: ir.Module) -> None:
 
 def surroundings() -> dict[str, str]:
     """Everything an object depends on besides its module, by name: parts of its key on disk."""
+    import hashlib
+
+    from phalanx.compiler.producer import producer
+
     target = target_in_force()
     pipeline = "; ".join(stage.text for stage in stages()) + f"; {target.passes}"
     return {
@@ -104,6 +111,8 @@ def surroundings() -> dict[str, str]:
 
 def _try_in_a_child(module: ir.Module, signature: Signature, label: str) -> None:
     """The whole compile in a forked child; raises CompileError when it ends the child."""
+    from phalanx.compiler.isolation import attempt
+
     def work(announcer: Announcer) -> None:
         lowered, target = lower(module, label, [announcer])
         add_entry(lowered, inputs=len(signature.inputs), results=len(signature.outputs), dims=len(signature.dims))
@@ -125,7 +134,8 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
     known = None if own_passes else _loaded.get(key)
     if known is not None:
         seconds["cache hit"] = 0.0
-    stored = None if own_passes or known is not None or _has_foreign_operations(module) else cache.disk()
+    no_disk = own_passes or known is not None or not config.get("disk_cache") or _has_foreign_operations(module)
+    stored = None if no_disk else _disk()
     if stored is not None:
         known = _load_from_disk(stored, digest, key, seconds)
     if known is not None:
@@ -150,8 +160,16 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
     if stored is not None:
         pairs = tuple(number for pair in overwritten.items() for number in pair)
         numbers = tuple(number for panels in prepared for number in panels.numbers())
-        stored.put(cache.Entry(label, {"ir": digest, **surroundings()}, artifact.object, pairs, numbers))
+        from phalanx.compiler.cache import Entry
+
+        stored.put(Entry(label, {"ir": digest, **surroundings()}, artifact.object, pairs, numbers))
     return _loaded.put(key, made)
+
+
+def _disk() -> cache.DiskCache | None:
+    from phalanx.compiler import cache
+
+    return cache.disk()
 
 
 def _finish(lowered: ir.Module, target: CpuTarget, signature: Signature, seconds: dict[str, float],
@@ -182,7 +200,9 @@ def _load_from_disk(stored: cache.DiskCache, digest: str, key: tuple[Any, ...], 
     if not runs_here(target_in_force().isa):  # the folder may be shared with another machine
         return None
     start = now()
-    name = cache.key_of({"ir": digest, **surroundings()})
+    from phalanx.compiler.cache import key_of
+
+    name = key_of({"ir": digest, **surroundings()})
     entry = stored.get(name)
     if entry is None:
         return None

@@ -119,7 +119,7 @@ def numpy_of(value: Any) -> np.ndarray[Any, Any]:
     """
     if isinstance(value, (bool, int, float)) and not isinstance(value, np.generic):
         return np.asarray(value, dtypes.scalar_dtype(value).numpy)
-    if isinstance(value, np.ma.MaskedArray):
+    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
         raise DTypeError("asarray: masked arrays have no dense memory", hint="fill it first: x.filled(0)")
     try:
         array = np.asarray(value)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from mlir import ir
-from mlir.dialects import _ods_common, irdl
 
 from phalanx.dialects import px as family
 from phalanx.dialects.attributes import decode
@@ -16,22 +16,20 @@ from phalanx.dialects.opdef import REGISTRY, Op
 _views: dict[str, type[Any]] = {}
 
 
-class _Dialect(ir.Dialect):
-    DIALECT_NAMESPACE = "px"
-
-
 def load(context: ir.Context) -> None:
     """Register every px op in `context`."""
+    from mlir._mlir_libs import _mlir, _mlirDialectsIRDL  # the op views of irdl are a module of their own
+
     with context, ir.Location.unknown(context):
-        module = ir.Module.parse(dialect_text())
-        irdl.load_dialects(module)
+        _mlirDialectsIRDL.load_dialects(ir.Module.parse(dialect_text()))
     if not _views:
-        _ods_common._cext.register_dialect(_Dialect)
+        dialect = type("_Dialect", (ir.Dialect,), {"DIALECT_NAMESPACE": "px"})
+        _mlir.register_dialect(dialect)
         for op in REGISTRY.values():
-            _views[op.name] = _register_view(op)
+            _views[op.name] = _register_view(op, _mlir.register_operation(dialect))
 
 
-def _register_view(op: type[Op]) -> type[Any]:
+def _register_view(op: type[Op], register: Callable[[type[Any]], Any]) -> type[Any]:
     """An `ir.OpView` with a property per operand and attribute."""
     members: dict[str, Any] = {"OPERATION_NAME": f"px.{op.name}", "_ODS_REGIONS": (0, True), "definition": op}
     for position, field in enumerate(op.operands):
@@ -42,7 +40,7 @@ def _register_view(op: type[Op]) -> type[Any]:
     for attribute in op.attributes:
         members[attribute.name] = property(functools.partial(_attribute, attribute.name))
     view = type(f"{op.name}_op", (ir.OpView,), members)
-    _ods_common._cext.register_operation(_Dialect)(view)
+    register(view)
     setattr(family, f"{op.name}_op", view)
     return view
 

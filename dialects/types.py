@@ -8,7 +8,8 @@ from phalanx.dialects import dtypes
 from phalanx.dialects.aval import Aval, Shape
 from phalanx.dialects.dtypes import DType
 
-DYNAMIC = ir.ShapedType.get_dynamic_size()
+#: what MLIR writes for a size that is not known; asking it here would load it
+DYNAMIC = -(1 << 63)
 
 
 def _parse(text: str) -> ir.Type:

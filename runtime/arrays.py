@@ -64,7 +64,7 @@ def unflatten(tree: Any, leaves: Sequence[Any]) -> Any:
 
 def as_array(value: Any, argument: Argument) -> Array | str:
     """The array behind a value, sharing its memory where possible; or what is wrong with it, in words."""
-    if isinstance(value, np.ma.MaskedArray):
+    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
         return "must be an array without a mask, got a masked one"
     if isinstance(value, np.ndarray):
         return value

@@ -21,7 +21,7 @@ from phalanx.dialects import dtypes
 from phalanx.dialects.attributes import decode, encode
 from phalanx.dialects.dtypes import DType
 
-Rule = Callable[[ir.Operation], "ir.Value | None"]
+Rule = Callable[["ir.Operation"], "ir.Value | None"]
 
 
 @pass_("px-canonicalize", "drop px operations that change nothing or undo each other")

@@ -17,7 +17,7 @@ from mlir import ir
 from phalanx.compiler.pipeline.registry import pass_
 from phalanx.dialects.opdef import REGISTRY
 
-Known = dict[Any, ir.Operation]
+Known = dict[Any, "ir.Operation"]
 
 
 @pass_("px-cse", "merge equal px operations, which C++ cse does not touch")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlir import ir
 
 from phalanx.compiler.pipeline.registry import pass_
-from phalanx.compiler.schedules import schedule
+from phalanx.compiler.schedules.schedule import schedule
 from phalanx.compiler.targets.isa import isa as isa_named
 
 

@@ -18,7 +18,6 @@ import functools
 import importlib
 import inspect
 import sys
-import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -184,6 +183,8 @@ def upstream_names() -> frozenset[str]:
 
 def find_tool(name: str) -> str | None:
     """A command of the LLVM wheels (`mlir-opt`, `FileCheck`), beside their packages, else on the PATH."""
+    import sysconfig
+
     for package in ("mlir", "llvm"):
         for base in {sysconfig.get_path("platlib"), *sys.path}:
             candidate = Path(base or ".") / package / "bin" / name

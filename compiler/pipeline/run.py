@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import atexit
 import re
-import shlex
-import tempfile
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from mlir import ir
-from mlir.passmanager import PassManager
+from mlir import ir, passmanager
 
 from phalanx.compiler.pipeline import diagnostics, parse, registry
 from phalanx.compiler.pipeline.instruments import Instrument
@@ -36,7 +32,7 @@ class Step:
 
 # Steps of the process's context: a C++ pass prepares its patterns once, which is most of its time on small modules.
 _steps: dict[tuple[object, str], Step] = {}
-_managers: dict[tuple[object, str], PassManager] = {}
+_managers: dict[tuple[object, str], passmanager.PassManager] = {}
 atexit.register(_steps.clear)  # before the context they belong to
 atexit.register(_managers.clear)
 
@@ -72,6 +68,8 @@ def _python_step(item: Item, find: Callable[[str], registry.PassInfo | None]) ->
     if info is None:
         return None
     options = registry.parse_options(info, parse.read_options(item.options or "", info.name))
+    if not info.run.__module__.startswith("phalanx."):
+        ir.Context.current.load_all_available_dialects()  # it may build anything
 
     def apply(module: ir.Module) -> None:
         info.run(module, **options)
@@ -82,7 +80,7 @@ def _python_step(item: Item, find: Callable[[str], registry.PassInfo | None]) ->
 def _upstream_step(item: Item) -> Step:
     _check_nesting(item)
     try:
-        manager = PassManager.parse(f"builtin.module({item})")
+        manager = passmanager.PassManager.parse(f"builtin.module({item})")
     except ValueError as error:
         raise _refused(item, str(error)) from None
 
@@ -158,13 +156,13 @@ def _run_quickly(module: ir.Module, steps: Sequence[Step], before: ir.Operation)
     raise CompileError(f"pipeline: {type(problem).__name__}: {problem}") from problem
 
 
-def _joined(texts: Sequence[str]) -> PassManager:
+def _joined(texts: Sequence[str]) -> passmanager.PassManager:
     """C++ passes as one pipeline that verifies nothing in between."""
     joined = ",".join(texts)
     key = (ir.Context.current, joined)
     manager = _managers.get(key)
     if manager is None:
-        manager = _managers[key] = PassManager.parse(f"builtin.module({joined})")
+        manager = _managers[key] = passmanager.PassManager.parse(f"builtin.module({joined})")
         manager.enable_verifier(False)
     return manager
 
@@ -208,6 +206,8 @@ def _run_python(module: ir.Module, step: Step) -> None:
 
 def _where(name: str, error: Exception) -> str:
     """The line of the pass's own file that raised, as far as the traceback knows."""
+    import traceback  # for errors only
+
     info = registry.find(name)
     file = str(info.file) if info else ""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
@@ -224,6 +224,9 @@ def verify(module: ir.Module, when: str) -> None:
 
 def _write_reproducer(operation: ir.Operation, text: str) -> str:
     """Save the module and say how to run the failing pipeline on it."""
+    import shlex  # for errors only, and slow to import
+    import tempfile
+
     pipeline = f"builtin.module({','.join(map(str, parse.read(text)))})"
     with tempfile.NamedTemporaryFile("w", prefix="phalanx-", suffix=".mlir", delete=False) as file:
         file.write(operation.get_asm(enable_debug_info=True))

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import platform
@@ -168,6 +167,8 @@ def isa(name: str | Isa | None = None) -> Isa:
     if words:
         return _arranged(isa(name), tuple(words))
     if name not in _ISAS:
+        import difflib  # for errors only
+
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else None
         raise ArgumentError(f"isa: unknown instruction set {name!r}; known: {', '.join(names())}", hint=hint)

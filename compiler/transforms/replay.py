@@ -9,7 +9,7 @@ from mlir import ir
 from phalanx.compiler.trace.tracing import Trace
 from phalanx.dialects.analysis import is_tensor, op_of
 
-Mapping = dict[ir.Value, ir.Value]
+Mapping = dict["ir.Value", "ir.Value"]  # in quotes: importing this module loads no library
 
 
 def operations(block: ir.Block) -> list[ir.Operation]:

@@ -11,7 +11,7 @@ import numpy as np
 from mlir import ir
 
 from phalanx.compiler.pipeline.stages import cpu_stages, run_stages
-from phalanx.compiler.schedules import schedule
+from phalanx.compiler.schedules.schedule import schedule
 from phalanx.compiler.targets import codes
 from phalanx.compiler.targets.half import link_helpers
 from phalanx.compiler.targets.isa import Isa, isa

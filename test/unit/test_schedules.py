@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mlir import ir
 
-from phalanx.compiler.schedules import schedule
+from phalanx.compiler.schedules.schedule import schedule
 from phalanx.compiler.targets.isa import isa
 
 sys.path.insert(0, str(Path(__file__).parent))

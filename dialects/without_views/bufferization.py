@@ -1,0 +1,1 @@
+"""No op views of bufferization: see the package."""

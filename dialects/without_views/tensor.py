@@ -1,0 +1,1 @@
+"""No op views of tensor: see the package."""
