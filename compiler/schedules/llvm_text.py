@@ -126,6 +126,14 @@ class LlvmWriter(ScopedText):
     def index(self, value: Index) -> str:
         return value if isinstance(value, str) else str(value)
 
+    def opaque(self, value: Index) -> Index:
+        """The same index, of which loop passes of code generation do not see how it changes.
+
+        They weigh every way to step through memory, for milliseconds when there are many places; with this, addresses stay
+        as they are written.
+        """
+        return self.value(f"xor i64 {value}, 0", "x") if isinstance(value, str) else value
+
     def _arithmetic(self, operation: str, a: str, b: str) -> str:
         if operation in _INTRINSICS:
             return f"call i64 @llvm.{_INTRINSICS[operation]}.i64(i64 {a}, i64 {b})"

@@ -16,8 +16,8 @@ from phalanx.dialects.records import record
 _ARGUMENTS = ("at", "across_step", "depth_step", "place", "count", "length")
 
 
-MASKED_BYTES = 32
-"""Shorter vectors have no masks: what is masked becomes a branch per element."""
+SQUARE_BYTES = 16
+"""Bytes of a row that are turned together: every vector processor moves elements freely within as many."""
 
 
 @record
@@ -109,40 +109,51 @@ class _Packer:
     # -- elements of one row side by side ------------------------------------------------------------
 
     def _squares(self, start: Index, place: Index, left: Index) -> None:
-        """Squares of vectors are turned in registers; the last one may go beyond the panel, which the next one mends."""
+        """Squares of as many elements as 128 bits hold are turned, in all parts of a vector at once.
+
+        What is left of the depth is copied one by one. A square that is not full writes beyond the panel, which the next
+        one mends.
+        """
         packing, writer = self.packing, self.writer
         lanes = packing.lanes
+        side = min(lanes, SQUARE_BYTES // element_bytes(packing.element))
+        whole = writer.floor_to("%length", side)
+        if packing.width % lanes == 0:
 
-        def squares(depth: str, mask: str | None) -> None:
-            if packing.width % lanes == 0:
-                body = partial(self._square, start, place, left, depth, mask)
-                writer.loop(0, packing.width, lanes, lambda first, _: body(first, lanes))
-                return
-            # A square that is not full writes into the next row, so the squares in front of it come after it.
-            for first in reversed(range(0, packing.width, lanes)):
-                self._square(start, place, left, depth, mask, first, min(lanes, packing.width - first))
+            def column(first: str, _: list[str]) -> None:
+                square = partial(self._square, start, place, left, first, lanes, side)
+                writer.loop(0, whole, side, lambda depth, _: square(depth))
 
-        def masked(depth: str, _: list[str]) -> None:
-            squares(depth, self.routine.mask(lanes, writer.sub("%length", depth)))
+            writer.loop(0, packing.width, lanes, column)
+        else:
 
-        whole: Index = 0
-        if lanes * element_bytes(packing.element) < MASKED_BYTES:
-            whole = writer.floor_to("%length", lanes)
-            writer.loop(0, whole, lanes, lambda depth, _: squares(depth, None))
-        writer.loop(whole, "%length", lanes, masked)
+            def row(depth: str, _: list[str]) -> None:
+                # A vector that is not full writes into the next row, so those in front of it come after it.
+                for first in reversed(range(0, packing.width, lanes)):
+                    self._square(start, place, left, first, min(lanes, packing.width - first), side, depth)
+
+            writer.loop(0, whole, side, row)
+        self._scalars(start, place, left, whole)
 
     def _square(
-        self, start: Index, place: Index, left: Index, depth: str, mask: str | None, first: Index, count: int
+        self, start: Index, place: Index, left: Index, first: Index, count: int, side: int, depth: str
     ) -> None:
         packing, writer, routine = self.packing, self.writer, self.routine
         lanes = packing.lanes
-        rows = []
-        for lane in range(count):
-            at = writer.add(self._across(start, left, writer.add(first, lane)), depth)
-            rows.append(routine.widen(routine.get("source", at, lanes, mask), packing.source, packing.element, lanes))
-        rows += [routine.zero] * (lanes - count)
-        for lane, value in enumerate(self._turned(rows)):
-            target = writer.add(place, writer.mul(writer.add(depth, lane), packing.width))
+        column = writer.opaque(depth)
+
+        def part(lane: int) -> str:
+            if lane >= count:
+                return routine.zero
+            at = writer.add(self._across(start, left, writer.add(first, lane)), column)
+            return routine.get("source", at, side)
+
+        values = []
+        for number in range(side):
+            value = routine.joined([part(lane) for lane in range(number, lanes, side)], packing.source, side)
+            values.append(routine.widen(value, packing.source, packing.element, lanes))
+        for number, value in enumerate(self._turned(values, side)):
+            target = writer.add(place, writer.mul(writer.add(depth, number), packing.width))
             routine.put("panels", writer.add(target, first), lanes, value)
 
     def _across(self, start: Index, left: Index, lane: Index) -> Index:
@@ -150,14 +161,14 @@ class _Packer:
         writer = self.writer
         return writer.add(start, writer.mul(writer.min(lane, writer.sub(left, 1)), "%across_step"))
 
-    def _turned(self, rows: list[str]) -> list[str]:
-        """A square of vectors transposed: blocks of 1, 2, 4, ... lanes change places."""
+    def _turned(self, rows: list[str], side: int) -> list[str]:
+        """Squares of `side` transposed in every part of the vectors: blocks of 1, 2, ... lanes change places."""
         lanes = self.packing.lanes
         size = 1
-        while size < lanes:
+        while size < side:
             upper = [lanes + lane - size if lane & size else lane for lane in range(lanes)]
             lower = [lanes + lane if lane & size else lane + size for lane in range(lanes)]
-            for number in range(lanes):
+            for number in range(side):
                 if not number & size:
                     pair = rows[number], rows[number + size]
                     rows[number], rows[number + size] = self._shuffle(pair, upper), self._shuffle(pair, lower)
@@ -169,7 +180,7 @@ class _Packer:
 
     # -- all strides -----------------------------------------------------------------------------------
 
-    def _scalars(self, start: Index, place: Index, left: Index) -> None:
+    def _scalars(self, start: Index, place: Index, left: Index, low: Index = 0) -> None:
         packing, writer, routine = self.packing, self.writer, self.routine
 
         def row(depth: str, _: list[str]) -> None:
@@ -181,4 +192,4 @@ class _Packer:
 
             writer.loop(0, packing.width, 1, one)
 
-        writer.loop(0, "%length", 1, row)
+        writer.loop(low, "%length", 1, row)

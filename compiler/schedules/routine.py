@@ -122,6 +122,16 @@ class Routine:
         numbers = ", ".join(f"i32 {lane}" for lane in order)
         return self.writer.value(f"shufflevector {kind} {pair[0]}, {kind} {pair[1]}, <{len(order)} x i32> <{numbers}>")
 
+    def joined(self, parts: Sequence[str], element: str, lanes: int) -> str:
+        """Vectors of `lanes` one behind the other; their number is a power of two."""
+        parts = list(parts)
+        while len(parts) > 1:
+            kind, order = vector(lanes, element), ", ".join(f"i32 {lane}" for lane in range(2 * lanes))
+            parts = [self.writer.value(f"shufflevector {kind} {low}, {kind} {high}, <{2 * lanes} x i32> <{order}>")
+                     for low, high in zip(parts[::2], parts[1::2], strict=True)]
+            lanes *= 2
+        return parts[0]
+
     def plus(self, a: str, b: str, element: str, lanes: int) -> str:
         """The sum of two vectors."""
         operation = "fadd" if element[0] in "fb" else "add"
