@@ -80,8 +80,8 @@ class Chain:
         behind = {node: [of_last[loop] for loop in last.parallel] for node in self.last.nodes[1:]}
         if not read_as_made(first, self.middle, {last: of_last, **behind}):
             return "a value in the middle is read in another order than it is made"
-        rows = _rows(first, reduced[0])
-        if not rows or any(isinstance(size, int) and size < FEWEST_ROWS for size in (_largest(first, rows),)):
+        rows = loops_of_rows(first, reduced[0])
+        if not rows or any(isinstance(size, int) and size < FEWEST_ROWS for size in (largest(first, rows),)):
             return f"the first product has fewer than {FEWEST_ROWS} rows"
         other = next(o for o in last.operands if o is not operand)
         if other.access is None or any(other.access.steps[loops[loop]] != 0 for loop in rows):
@@ -186,7 +186,7 @@ def columns(cluster: Cluster) -> Size:
     return reduction.domain[reduction.reduced[0]]
 
 
-def _rows(first: Node, depth: int) -> list[int]:
+def loops_of_rows(first: Node, depth: int) -> list[int]:
     """The loops of the first product's result that its other operand, the one with the columns, does not depend on."""
     loops = [first.parallel[depth]]
     columns = [operand for operand in first.operands if operand.access is not None and operand.access.steps[loops[0]] != 0]
@@ -196,7 +196,7 @@ def _rows(first: Node, depth: int) -> list[int]:
     return [number for number, loop in enumerate(first.parallel) if number != depth and steps[loop] == 0]
 
 
-def _largest(first: Node, rows: list[int]) -> Size:
+def largest(first: Node, rows: list[int]) -> Size:
     sizes = [first.domain[first.parallel[row]] for row in rows]
     unknown = [size for size in sizes if not isinstance(size, int)]
     return unknown[0] if unknown else max(size for size in sizes if isinstance(size, int))

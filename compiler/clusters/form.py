@@ -10,6 +10,7 @@ from phalanx.compiler.clusters.chain import find_chains
 from phalanx.compiler.clusters.merge import merge
 from phalanx.compiler.clusters.model import Block, Cluster, Node, Operand, Tensor
 from phalanx.compiler.clusters.order import Order
+from phalanx.compiler.clusters.rows import find_reduced_rows
 from phalanx.compiler.clusters.widen import widening
 from phalanx.dialects.records import record
 
@@ -49,6 +50,7 @@ class Former:
                 self._start(node)
         if self.fuse:
             self._join_chains()
+            self._join_rows()
 
     def _join_chains(self) -> None:
         """Products that run row by row into the next product become one cluster with it."""
@@ -64,6 +66,19 @@ class Former:
                 self.remarks.append(Remark(f"fused into one chain with lines {lines}, a block of rows at a time", location))
             else:
                 self.remarks.append(Remark(f"not fused into a chain with lines {lines}: {refusal}", location, missed=True))
+
+    def _join_rows(self) -> None:
+        """Reductions of the rows of a product become one cluster with it."""
+        for found in find_reduced_rows(self.block):
+            starts = {str(cluster.nodes[0].location) for cluster in (found.first, found.middle)}
+            line, location = line_of(found.first.nodes[0].location), str(found.middle.nodes[0].location)
+            refusal = found.refusal()
+            if refusal is None:
+                found.merge()
+                self.remarks[:] = [r for r in self.remarks if not (r.missed and r.location in starts)]
+                self.remarks.append(Remark(f"fused with the product of line {line}, a block of rows at a time", location))
+            else:
+                self.remarks.append(Remark(f"not fused with the product of line {line}: {refusal}", location, missed=True))
 
     # Candidates.
 

@@ -98,7 +98,7 @@ def _schedule(kernel: Kernel, sharing: Sharing | None) -> str:
         if loops.plan.kept:
             words += f", {len(loops.plan.kept)} values kept between sweeps"
     elif isinstance(loops, Chain):
-        words = f"two products and the rows between them, {loops.block_rows} rows at a time"
+        words = loops.describe()
     else:
         words = loops.describe()
     if sharing is None:

@@ -1,9 +1,9 @@
-"""Chains: two matrix products with row operations in between, a block of rows at a time.
+"""Chains: a matrix product, operations on its rows, and maybe a second product of them, a block of rows at a time.
 
 For every block of rows: the rows of the first product go to scratch that stays in the second-level cache; what happens
-to them (scale, mask, softmax) happens there; they are multiplied with the right operand of the second product. Each of
-the three is an ordinary cluster on a slice of the arrays, with the schedule such a cluster has anywhere. Blocks of
-all batches are numbered in one line, which is cut for threads.
+to them (scale, mask, softmax) happens there; they are multiplied with the right operand of the second product, or
+leave results of their own. Each of the parts is an ordinary cluster on a slice of the arrays, with the schedule such a
+cluster has anywhere. Blocks of all batches are numbered in one line, which is cut for threads.
 """
 
 from __future__ import annotations
@@ -39,13 +39,16 @@ class Emitter(Protocol):
 
 @record(frozen=False)
 class Structure:
-    """The nodes of a chain by part, and the names of their dims: `kept` ones, `depth`, or None."""
+    """The nodes of a chain by part, and the names of their dims: `kept` ones, `depth`, or None.
+
+    `last` is empty, and `weights` None, where no second product follows.
+    """
 
     first: Node
     middle: list[Node]
     last: list[Node]
     scores: Value
-    weights: Value
+    weights: Value | None
     dims: dict[Node, Dims]
     sizes: dict[str, Index]
     rows: str
@@ -54,8 +57,8 @@ class Structure:
 
 def read_structure(cluster: Cluster) -> Structure:
     """What is what in a chain cluster."""
-    first, second = (node for node in cluster.nodes if node.kind == "contraction")
-    last = [second]
+    first, *seconds = (node for node in cluster.nodes if node.kind == "contraction")
+    last = seconds
     for node in cluster.nodes:
         if any(isinstance(o.source, Value) and o.source.node in last for o in node.operands) and node not in last:
             last.append(node)
@@ -65,12 +68,15 @@ def read_structure(cluster: Cluster) -> Structure:
     kept = tuple(name for name in names if name != "depth")
     dims = {node: names if len(node.sizes) == len(names) else kept for node in middle}
     (scores,) = first.values
-    (weights,) = (o.source for o in second.operands if isinstance(o.source, Value))
-    (operand,) = (o for o in second.operands if isinstance(o.source, Value))
     dims[first] = _named(len(first.sizes), dict(zip(scores.dims, names, strict=True)))
-    dims[second] = _named(len(second.sizes), dict(zip((expr.dim for expr in operand.map), names, strict=True)))
-    behind = tuple(dims[second][dim] for dim in second.values[0].dims if dim is not None)
-    dims.update(dict.fromkeys(last[1:], behind))
+    weights: Value | None = None
+    if last:
+        (operand,) = (o for o in last[0].operands if isinstance(o.source, Value))
+        assert isinstance(operand.source, Value)
+        weights = operand.source
+        dims[last[0]] = _named(len(last[0].sizes), dict(zip((expr.dim for expr in operand.map), names, strict=True)))
+        behind = tuple(dims[last[0]][dim] for dim in last[0].values[0].dims if dim is not None)
+        dims.update(dict.fromkeys(last[1:], behind))
     sizes = {name: size for name, size in zip(names, root.sizes, strict=True) if name is not None}
     rows = _rows(cluster.writer, first, dims[first], sizes)
     outer = [name for name in names if name is not None and name not in ("depth", rows)]
@@ -115,11 +121,15 @@ class Chain:
         return columns if isinstance(columns, str) else (-(-columns // ROW_GRAIN) | 1) * ROW_GRAIN
 
     def _block_rows(self) -> int:
-        """As many rows as stay in half of the second-level cache, split evenly; without a rest where that is possible."""
+        """As many rows as stay in the second-level cache, split evenly; without a rest where that is possible.
+
+        They are half of the cache where matrices are packed for every block; else fewer rows are as fast.
+        """
+        share = 2 if self.structure.last else 8
         grain, _ = self.isa.gemm_tile(self.element)
         stride = self._stride()
         if isinstance(stride, int):
-            most = max(LEAST_ROWS, self.isa.l2_bytes // 2 // (stride * element_bytes(self.element)))
+            most = max(LEAST_ROWS, self.isa.l2_bytes // share // (stride * element_bytes(self.element)))
         else:
             most = max(self._given_rows() // self.isa.cores, grain)
         rows = self.structure.sizes[self.structure.rows]
@@ -158,7 +168,7 @@ class Chain:
     def work(self) -> Index:
         """Estimated picoseconds for one thread."""
         products: Index = 0
-        for node in (self.structure.first, self.structure.last[0]):
+        for node in (self.structure.first, *self.structure.last[:1]):
             one: Index = PICOSECONDS_PER_MULTIPLY_ADD
             for size in node.sizes:
                 one = self.writer.mul(one, size)
@@ -174,6 +184,11 @@ class Chain:
         if self.cluster.scratch is not None:
             parts = min(cores, self._given_rows() // self.block_rows)
         return Cut(0, parts) if parts > 1 and (isinstance(size, str) or size > 1) else None
+
+    def describe(self) -> str:
+        """The schedule in words."""
+        parts = "two products and the rows between them" if self.structure.last else "a product and what follows in its rows"
+        return f"{parts}, {self.block_rows} rows at a time"
 
     def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
         """Writes the loop over blocks, or over a part of them with rows of scratch of its own."""
@@ -211,7 +226,7 @@ class Chain:
         structure, writer = self.structure, self.writer
         memory = self._held(structure.scores, structure.dims[structure.first], places, self._scratch(part))
         held = {structure.scores.key: memory}
-        kept = [(structure.weights, memory)]
+        kept = [] if structure.weights is None else [(structure.weights, memory)]
         for value in self._row_values():
             row = self.workspace.allocate(writer, value.element, self.block_rows)
             view = View(row.pointer, row.element, row.sizes, (1,), row.offset)
@@ -222,7 +237,8 @@ class Chain:
             turn()
             self.emitter(slicer.part(structure.middle, held, kept)).emit()
             turn()
-            self.emitter(slicer.part(structure.last, {value.key: view for value, view in kept})).emit()
+            if structure.last:
+                self.emitter(slicer.part(structure.last, {value.key: view for value, view in kept})).emit()
 
     def _scratch(self, part: Index) -> View:
         """Memory for a block of rows: the workspace, or a part of the argument where the length of rows is not known."""
@@ -241,7 +257,8 @@ class Chain:
                 source = operand.source
                 if isinstance(source, Value) and source.node in self.structure.middle:
                     found[source.key] = source
-        found.pop(self.structure.weights.key)
+        if self.structure.weights is not None:
+            found.pop(self.structure.weights.key)
         return list(found.values())
 
     def _held(self, value: Value, names: Dims, places: dict[str, Place], memory: View) -> View:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from phalanx.compiler.schedules.cluster import Cluster, Expr, Node, Operand, Output, Splat, Value, View
+from phalanx.compiler.schedules.cluster import Cluster, Expr, Node, Operand, Output, Positions, Splat, Value, View
 from phalanx.compiler.schedules.domain import linear_access
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.dialects.errors import CompileError
@@ -105,6 +105,8 @@ class Slicer:
             return Operand(source, ())
         if isinstance(source, View):
             return self._memory(node, operand, source, stay)
+        if isinstance(source, Positions):
+            return self._positions(node, source, stay)
         if not isinstance(source, Value):
             raise CompileError("schedule: an opaque loop nest in a chain", location=node.location)
         loops = [expr.dim for expr in operand.map]
@@ -113,6 +115,12 @@ class Slicer:
         map_ = tuple(Expr(((stay.index(loop), 1),)) for loop in loops if loop is not None and loop in stay)
         kept = held.get(source.key)
         return Operand(kept, map_) if kept is not None else Operand(made[source.key], map_)
+
+    def _positions(self, node: Node, source: Positions, stay: list[int]) -> Operand:
+        """A number that depends on dims of which all is there."""
+        if any(self._place(self.dims[node][dim]) is not None for dim, _ in source.terms):
+            raise CompileError("schedule: a position in a block of a chain", location=node.location)
+        return Operand(replace(source, terms=tuple((stay.index(dim), step) for dim, step in source.terms)), ())
 
     def _memory(self, node: Node, operand: Operand, source: View, stay: list[int]) -> Operand:
         """Memory of the caller, seen from the slice: a view with one dim per loop that moves through it."""

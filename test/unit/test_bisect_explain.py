@@ -14,7 +14,7 @@ from phalanx.compiler.pipeline.registry import pass_
 
 def normalized(x, w):
     h = x @ w
-    return px.softmax(h, axis=-1)
+    return px.softmax(h, axis=0)
 
 
 LINE = normalized.__code__.co_firstlineno
