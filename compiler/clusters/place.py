@@ -23,7 +23,9 @@ from phalanx.compiler.clusters.model import (
     Ref,
     Tensor,
 )
+from phalanx.compiler.clusters.sizes import Size
 from phalanx.compiler.clusters.view import View
+from phalanx.dialects.records import replace
 
 _PLACEABLE = frozenset(
     {"elementwise", "reduction", "contraction", "chain", "insert", "control", "opaque", "host", "elements", "undefined"}
@@ -127,6 +129,20 @@ def region_place(insert: Insert, place: Place) -> Place:
     return Place(place.buffer, insert.region.strides, sizes.add(place.offset, insert.region.offset))
 
 
+def _strides_in(insert: Insert) -> tuple[Size, ...] | None:
+    """The inserted tensor's strides in the region, which may have other dimensions of size 1; None when it is a part."""
+    source, tensor = insert.source.view, insert.source.tensor
+    shown = [n for n, size in enumerate(source.sizes) if size != 1]
+    own = [n for n, size in enumerate(tensor.sizes) if size != 1]
+    same = [(source.sizes[n], source.strides[n]) for n in shown] == [(tensor.sizes[n], tensor.strides[n]) for n in own]
+    if not same or source.offset != 0:
+        return None
+    strides = list(tensor.strides)
+    for n, m in zip(own, shown, strict=True):
+        strides[n] = insert.region.strides[m]
+    return tuple(strides)
+
+
 def _disjoint(first: Insert, second: Insert) -> bool:
     if first.static is None or second.static is None:
         return False
@@ -142,8 +158,10 @@ def _place_source(node: Node, insert: Insert) -> None:
     Its cluster must run after everything that still needs the region's old contents, or would overwrite it.
     """
     source, block = insert.source.tensor, node.block
-    unit = source.unit
-    if insert.copy_into or not _placeable(block, insert.source) or unit is None or not unit.is_function:
+    unit, strides = source.unit, _strides_in(insert)
+    if insert.copy_into or strides is None or not _placeable(block, Ref(source, source.view)):
+        return
+    if unit is None or not unit.is_function:
         return
     place = node.outputs[0].home
     assert place is not None and node.cluster is not None
@@ -174,7 +192,7 @@ def _place_source(node: Node, insert: Insert) -> None:
         break
     if not block.order.edges(before, unit.number):
         return
-    region = region_place(insert, place)
+    region = replace(region_place(insert, place), strides=strides)
     only_reader = all(reader is node for reader in source.readers) and source not in block.pinned
     if only_reader and source.home is None and not source.extra:
         source.home = region
