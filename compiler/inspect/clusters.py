@@ -16,7 +16,7 @@ from phalanx.compiler.schedules.kernel import Kernel
 from phalanx.compiler.schedules.loops import Fused
 from phalanx.compiler.schedules.prepared import Captures
 from phalanx.compiler.schedules.routine import Shared
-from phalanx.compiler.schedules.sharing import Sharing
+from phalanx.compiler.schedules.sharing import Sharing, repeated
 from phalanx.compiler.targets.isa import isa as instruction_set
 from phalanx.runtime import threads
 
@@ -41,6 +41,7 @@ def clusters_of(recording: Recording) -> list[ClusterInfo]:
     with context():
         module = ir.Module.parse(recording.stage_text("clusters"))
         calls = _calls(module)
+        again = repeated(module)
         captures = Captures(module) if config.get("prepack") else None
         for view in module.body.operations:
             function = view.operation
@@ -49,7 +50,7 @@ def clusters_of(recording: Recording) -> list[ClusterInfo]:
             name = ir.StringAttr(function.attributes["sym_name"]).value
             kind = ir.StringAttr(function.attributes["px.cluster"]).value
             kernel = Kernel(function, target, Shared(), captures.of(name) if captures is not None else frozenset())
-            sharing = (Sharing(function, kernel, target)
+            sharing = (Sharing(function, kernel, target, name in again)
                        if threads.openmp_available() and kernel.loops is not None else None)
             lines, operations = _contents(function)
             found.append(ClusterInfo(name, kind, lines, operations, calls.get(name, 0), _schedule(kernel, sharing),

@@ -46,6 +46,10 @@ class Fused:
         """Estimated picoseconds for one thread."""
         return work_of(self.cluster, self.domain)
 
+    def cached_work(self) -> Index:
+        """The same where the arrays are in a cache."""
+        return work_of(self.cluster, self.domain, cached=True)
+
     def cut(self, cores: int) -> Cut | None:
         """The loop to share among threads."""
         kept = cut_kept(self.domain, PARTS_PER_CORE * cores)

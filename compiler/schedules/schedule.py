@@ -7,7 +7,7 @@ from mlir import ir
 from phalanx.compiler.schedules.kernel import Kernel
 from phalanx.compiler.schedules.prepared import Captures
 from phalanx.compiler.schedules.routine import Shared
-from phalanx.compiler.schedules.sharing import Sharing
+from phalanx.compiler.schedules.sharing import Sharing, repeated
 from phalanx.compiler.targets.isa import Isa
 from phalanx.runtime.prepared import Panels
 
@@ -29,12 +29,14 @@ def schedule(module: ir.Module, isa: Isa, *, threads: bool, prepare: bool = Fals
     if not functions:
         return
     shared = Shared()
+    again = repeated(module) if threads else frozenset()
     captures = Captures(module) if prepare else None
     texts: list[str] = []
     prepared: dict[str, Panels] = {}
     for name, function in functions.items():
         kernel = Kernel(function, isa, shared, captures.of(name) if captures is not None else frozenset())
-        texts += _written(kernel, Sharing(function, kernel, isa) if threads and kernel.loops is not None else None)
+        shareable = threads and kernel.loops is not None
+        texts += _written(kernel, Sharing(function, kernel, isa, name in again) if shareable else None)
         if kernel.prepared is not None:
             prepared[name] = kernel.prepared
     texts += shared.declarations()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mlir import ir
+
 from phalanx.compiler.schedules.kernel import Kernel
 from phalanx.compiler.schedules.loops import Fused
 from phalanx.compiler.schedules.parallel import (
@@ -25,10 +27,38 @@ PRODUCT_THRESHOLD = 6_000_000
 """Picoseconds of estimated work from which a team pays for a matrix product, whose work is known well."""
 
 
-class Sharing:
-    """The parallel form of a kernel, when there is one that pays."""
+REPEATED_THRESHOLD = 8_000_000
+"""The same for arithmetic that a loop calls again and again: between two trips the team does not go to sleep."""
 
-    def __init__(self, function: Any, kernel: Kernel, isa: Isa) -> None:
+
+def repeated(module: ir.Module) -> frozenset[str]:
+    """The cluster functions that `main` calls from loops.
+
+    >>> repeated(module)
+    frozenset({'con_L10_3', 'ew_L11_4'})
+    """
+    found: set[str] = set()
+
+    def visit(operation: Any, inside: bool) -> None:
+        for region in operation.regions:
+            for block in region.blocks:
+                for view in block.operations:
+                    inner = view.operation
+                    if inner.name.startswith("scf."):
+                        visit(inner, inside or inner.name in ("scf.for", "scf.while"))
+                    elif inside and inner.name == "func.call":
+                        found.add(ir.FlatSymbolRefAttr(inner.attributes["callee"]).value)
+
+    for op in module.body.operations:
+        if "px.cluster" not in op.attributes:
+            visit(op.operation, False)
+    return frozenset(found)
+
+
+class Sharing:
+    """The parallel form of a kernel, when there is one that pays; `again` when a loop calls it."""
+
+    def __init__(self, function: Any, kernel: Kernel, isa: Isa, again: bool = False) -> None:
         assert kernel.loops is not None
         self.function = function
         self.kernel = kernel
@@ -36,8 +66,13 @@ class Sharing:
         self.loops = kernel.loops
         self.work = kernel.loops.work()
         self.threshold = THRESHOLD if isinstance(self.loops, Fused) else PRODUCT_THRESHOLD
-        too_small = isinstance(self.work, int) and self.work < self.threshold
-        self.cut: Cut | None = None if too_small else kernel.loops.cut(isa.cores)
+        if again and isinstance(self.loops, Fused) and self._is_less(self.work, self.threshold):
+            self.work, self.threshold = self.loops.cached_work(), REPEATED_THRESHOLD
+        self.cut: Cut | None = None if self._is_less(self.work, self.threshold) else kernel.loops.cut(isa.cores)
+
+    @staticmethod
+    def _is_less(work: Index, threshold: int) -> bool:
+        return isinstance(work, int) and work < threshold
 
     def emit(self) -> list[str]:
         """Both functions as text."""
