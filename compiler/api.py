@@ -19,7 +19,7 @@ from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
 from phalanx.compiler.trace.tracer import Tracer
 from phalanx.compiler.warm import Warm
-from phalanx.dialects.aval import Aval, aval_of, parse_spec
+from phalanx.dialects.aval import Aval, aval_of, items, parse_spec
 from phalanx.dialects.errors import ArgumentError, PhalanxError, TraceError
 
 diagnostics.install()  # every error shows the user's line from here on
@@ -314,7 +314,7 @@ class Defn:
 
 
 def _names_tuple(names: Sequence[str] | str, who: str) -> tuple[str, ...]:
-    found = (names,) if isinstance(names, str) else tuple(names)
+    found = (names,) if isinstance(names, str) else tuple(items(names))
     if any(not isinstance(n, str) for n in found):
         raise ArgumentError(f"defn: {who} takes argument names, got {names!r}", hint=f'{who}=("n",)')
     return found

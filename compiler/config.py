@@ -17,6 +17,7 @@ from typing import Any
 from phalanx.dialects.errors import ArgumentError
 from phalanx.dialects.records import record
 from phalanx.runtime import epoch
+from phalanx.runtime.threads import MOST_THREADS
 
 Value = str | int | bool
 
@@ -34,6 +35,7 @@ class Knob:
     affects_compile: bool = False
     choices: tuple[Value, ...] = ()
     minimum: int | None = None
+    maximum: int | None = None
     flags: tuple[str, ...] = ()
     """Words the value lists; True stands for all, and any order or kind of list becomes one text."""
 
@@ -51,7 +53,8 @@ _DECLARED = (
          "`array_api:<module>`"),
     Knob("compiler", "mlir", "how a `defn` runs: `mlir` compiles it, `evaluator` walks the traced module",
          choices=("mlir", "evaluator")),
-    Knob("num_threads", 0, "threads of compiled code; 0: as affinity and cgroup quota allow", minimum=0),
+    Knob("num_threads", 0, "threads of compiled code; 0: as affinity and cgroup quota allow", minimum=0,
+         maximum=MOST_THREADS),
     Knob("isa", "host", "the machine compiled code is for: `host`, `x86-64-v3`, ...", affects_compile=True),
     Knob("opt_level", 1, "passes of LLVM: 0 none, 1 a short list that vectorises loops, 2 and 3 LLVM's own",
          affects_compile=True, choices=(0, 1, 2, 3)),
@@ -177,6 +180,8 @@ def _checked(knob: Knob, value: Any, who: str) -> Value:
                             hint=f"did you mean {near[0]!r}?" if near else None)
     if knob.minimum is not None and value < knob.minimum:
         raise ArgumentError(f"{who}: at least {knob.minimum}, got {value!r}")
+    if knob.maximum is not None and value > knob.maximum:
+        raise ArgumentError(f"{who}: at most {knob.maximum}, got {value!r}")
     if knob.name in _checks:
         _checks[knob.name](value)
     checked: Value = value

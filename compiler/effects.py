@@ -49,6 +49,9 @@ def hooks(functions: dict[str, Callable[..., Any]] | None = None, /, **named: Ca
     ...     y = f(1.0)
     hooked 1.0
     """
+    for name, function in {**(functions or {}), **named}.items():
+        if not callable(function):
+            raise ArgumentError(f"hooks: {name} is a function, got a {type(function).__name__}")
     token = _hooks.set({**_hooks.get(), **(functions or {}), **named})
     try:
         yield
@@ -96,6 +99,8 @@ def print_(*values: Any, sep: str = " ", end: str = "\n") -> None:
     >>> px.jit(lambda x: px.print("x is", x))(1.5)
     x is 1.5
     """
+    if not (isinstance(sep, str) and isinstance(end, str)):
+        raise ArgumentError(f"print: sep and end are strings, got {sep!r} and {end!r}")
     texts = [v if isinstance(v, str) else None for v in values]
     tensors = [v for v in values if not isinstance(v, str)]
 

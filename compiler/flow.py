@@ -10,7 +10,7 @@ import numpy as np
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
 from phalanx.compiler.trace.carry import check_carry, counter_dtype, loop_bound, pair, scan_length
-from phalanx.dialects.errors import ArgumentError, ShapeError
+from phalanx.dialects.errors import ArgumentError
 from phalanx.dialects.opdef import COMPOSITES, lookup
 
 
@@ -102,8 +102,10 @@ def scan(f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, le
         new, out = pair(f(carry, tree.unflatten(structure, [leaf[i] for leaf in leaves])))
         carry = _kept("scan", carry, new)
         rows[i], out_tree = tree.flatten(_tensors(out), "scan")
-    if out_tree is None:
-        raise ShapeError("scan: nothing to scan outside a defn, length 0", hint="put the call into a px.defn")
+    if out_tree is None:  # what the function would give is known from a trace of it
+        from phalanx.compiler.api import jit
+
+        return jit(lambda init, xs: scan(f, init, xs, length, reverse=reverse))(carry, xs)
     stack = COMPOSITES["stack"].function
     return carry, tree.unflatten(out_tree, [stack(list(column)) for column in zip(*rows, strict=True)])
 

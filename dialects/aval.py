@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
@@ -14,6 +15,8 @@ from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import DTypeError, ShapeError
 
 Shape = tuple[Size, ...]
+#: Positions in memory, in bytes, are 64-bit integers.
+MOST_ELEMENTS = (2**63 - 1) // 8
 _set = object.__setattr__
 
 
@@ -98,6 +101,8 @@ def parse_spec(text: str) -> Aval:
     for size in shape:
         if isinstance(size, int) and size < 0:
             raise ShapeError(f"spec: a size cannot be negative, got {size} in {text!r}")
+    if math.prod(s for s in shape if isinstance(s, int) and s) > MOST_ELEMENTS:
+        raise ShapeError(f"spec: no memory has that many elements, got {text!r}")
     return Aval(shape, dtype)
 
 

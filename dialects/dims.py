@@ -354,6 +354,8 @@ class _Parser:
             self.take(")")
             return maximum(left, right) if token == "max" else minimum(left, right)
         if token.isdigit():
+            if len(token) > 19:
+                raise ShapeError(f"dim: no memory has that many elements, got {token[:40]}")
             return int(token)
         return Dim.named(token)
 

@@ -55,6 +55,6 @@ def sharing(threads: int) -> Sharing:
 
     Raises ArgumentError for a number below 1.
     """
-    if threads < 1:
-        raise ArgumentError(f"load: threads must be at least 1, got {threads}")
+    if not isinstance(threads, int) or threads < 1:
+        raise ArgumentError(f"load: threads must be at least 1, got {threads!r}")
     return Sharing(threads)

@@ -23,6 +23,8 @@ from phalanx.dialects.errors import ArgumentError
 from phalanx.runtime import epoch
 
 ENVIRONMENT_VARIABLE = "PHALANX_NUM_THREADS"
+#: The OpenMP runtime ends the process when it cannot make as many threads as it is told to.
+MOST_THREADS = 1024
 _OPENMP_NAMES = ("libomp", "libiomp5")
 _OPENMP_USUAL = "cmeel.prefix/lib/libiomp5"  # where the first of the wheels below puts it, next to its packages
 _OPENMP_WHEELS = ("cmeel-libomp", "intel-openmp")
@@ -34,6 +36,8 @@ _limit: contextvars.ContextVar[int | None] = contextvars.ContextVar("phalanx_thr
 def _checked(count: int, origin: str) -> int:
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ArgumentError(f"{origin}: number of threads must be an integer >= 1, got {count!r}")
+    if count > MOST_THREADS:
+        raise ArgumentError(f"{origin}: at most {MOST_THREADS} threads, got {count}")
     return count
 
 

@@ -25,6 +25,7 @@ from phalanx.compiler.targets.half import link_helpers
 from phalanx.compiler.targets.isa import Isa
 from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, parse
 from phalanx.dialects import dims
+from phalanx.dialects.aval import items
 from phalanx.dialects.errors import ArgumentError, PhalanxError
 from phalanx.runtime.object_file import read_symbols
 
@@ -68,7 +69,10 @@ def _stem(path: Path) -> str:
 def make_entries(function: Any, name: str | None, specs: Sequence[Any], keyword_specs: Mapping[str, Any],
                  assume: str | Sequence[str] = ()) -> list[Entry]:
     """What `px.export` was asked for, traced: one entry per function and signature, their names checked."""
-    facts = [dims.parse_fact(text) for text in ([assume] if isinstance(assume, str) else assume)]
+    texts = [assume] if isinstance(assume, str) else items(assume)
+    if not all(isinstance(text, str) for text in texts):
+        raise ArgumentError(f"export: assume takes texts such as 'n % 8 == 0', got {assume!r}")
+    facts = [dims.parse_fact(text) for text in texts]
     return assuming(_entries(function, name, specs, keyword_specs), facts)
 
 

@@ -26,6 +26,8 @@ _OURS = ("px_", "phalanx_")
 
 def function_name(name: str) -> str:
     """`name` if C can use it for a function; raises ArgumentError with a name that it could."""
+    if not isinstance(name, str):
+        raise ArgumentError(f"export: the name of a function is a string, got {name!r}")
     usable = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and "__" not in name
     if not usable or name in RESERVED or name.startswith(_OURS):
         raise ArgumentError(f"export: {name!r} cannot be the name of a C function",

@@ -44,8 +44,8 @@ def profile(function: Any, *args: Any, seconds: float = 1.0, **kwargs: Any) -> P
 
     Raises ArgumentError for something that cannot be called, or an argument on another backend than `cpu`.
     """
-    if seconds <= 0:
-        raise ArgumentError(f"profile: seconds must be positive, got {seconds}")
+    if not isinstance(seconds, (int, float)) or seconds <= 0:
+        raise ArgumentError(f"profile: seconds must be positive, got {seconds!r}")
     if not callable(function):
         raise ArgumentError(f"profile: expected a function, got a {type(function).__name__}")
     defn = function if isinstance(function, Defn) else Defn(function)

@@ -178,7 +178,10 @@ def register_dataclass(cls: type[Any] | None = None, /, *, static: Sequence[str]
 
         import optree
 
-        optree.register_pytree_node(cls, pack, unpack, namespace=NAMESPACE)  # type: ignore[arg-type]
+        try:
+            optree.register_pytree_node(cls, pack, unpack, namespace=NAMESPACE)  # type: ignore[arg-type]
+        except ValueError:
+            raise ArgumentError(f"register_dataclass: {cls.__name__} is registered already") from None
         return cls
 
     return register(cls) if cls is not None else register

@@ -12,7 +12,7 @@ from typing import Any
 
 from phalanx.compiler.api import Defn
 from phalanx.compiler.trace import state, tree
-from phalanx.dialects.aval import normalize_axis
+from phalanx.dialects.aval import items, normalize_axis
 from phalanx.dialects.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from phalanx.dialects.opdef import lookup
 
@@ -35,7 +35,7 @@ def _traced_or_defn(function: Callable[..., Any], build: Callable[..., Any]) -> 
 
 
 def _positions(argnums: int | Sequence[int], count: int, who: str) -> tuple[int, ...]:
-    found = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    found = tuple(items(argnums))
     if not all(isinstance(position, int) for position in found):
         raise ArgumentError(f"{who}: argnums are positions of arguments, got {argnums!r}")
     for position in found:
@@ -78,6 +78,9 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
             for position, value in zip(positions, tree.unflatten(structure, tracers), strict=True):
                 replaced[position] = value
             result = function(*replaced, **kwargs)
+            if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+                raise TraceError(f"{who}: with has_aux the function returns a pair (value, aux), got "
+                                 f"{f'{len(result)} values' if isinstance(result, tuple) else type(result).__name__}")
             value, aux = result if has_aux else (result, None)
             value_leaves, outer["value_tree"] = tree.flatten(value, who)
             aux_leaves, outer["aux_tree"] = tree.flatten(aux, who)
@@ -244,6 +247,8 @@ def _leaf_axes(in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> l
     """One axis per leaf; keyword arguments are mapped over axis 0."""
     if isinstance(in_axes, (int, type(None))):
         per_argument: Sequence[Any] = [in_axes] * len(args)
+    elif not isinstance(in_axes, (tuple, list)):
+        raise ArgumentError(f"vmap: in_axes is an axis, None, or one of them per argument, got {in_axes!r}")
     else:
         per_argument = list(in_axes)
         if len(per_argument) != len(args):

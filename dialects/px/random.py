@@ -56,6 +56,8 @@ def _float_dtype(dtype: Any, who: str) -> DType:
 def _words_of(seed: Any) -> tuple[Any, Any]:
     """The high and the low 32 bits of integers."""
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
+        if not -2**63 <= seed < 2**64:
+            raise ArgumentError(f"random: a seed has 64 bits, got {seed}")
         number = int(seed) & 0xFFFFFFFFFFFFFFFF
         return np.asarray(number >> 32, np.uint32), np.asarray(number & 0xFFFFFFFF, np.uint32)
     seed = as_tensor(seed)

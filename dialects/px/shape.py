@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 
 from phalanx.dialects import dims
-from phalanx.dialects.aval import Aval, Shape, is_sequence, items, normalize_axes, normalize_axis, shape_of
+from phalanx.dialects.aval import MOST_ELEMENTS, Aval, Shape, is_sequence, items, normalize_axes, normalize_axis, shape_of
 from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from phalanx.dialects.kinds import Movement, Sample, emit
 from phalanx.dialects.opdef import VARIADIC_LIMIT, AnyType, Attr, Axes, Operand, Sizes, Variadic, lookup, op
-
-# Positions in memory, in bytes, are 64-bit integers.
-_MOST = (2**63 - 1) // 8
 
 
 def normalize_size(value: Any, who: str) -> Size:
@@ -39,7 +36,7 @@ def normalize_shape(shape: Any, who: str) -> Shape:
     """A shape given as one size or as a sequence of sizes."""
     sizes = tuple(normalize_size(s, who) for s in items(shape))
     # Counted without the zeros, as strides are.
-    if math.prod(s for s in sizes if isinstance(s, int) and s) > _MOST:
+    if math.prod(s for s in sizes if isinstance(s, int) and s) > MOST_ELEMENTS:
         raise ShapeError(f"{who}: no memory has that many elements, got shape {sizes}")
     return sizes
 

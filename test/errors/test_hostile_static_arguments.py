@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import random
 import warnings
@@ -75,7 +76,24 @@ def test_arguments_of_the_wrong_kind(name: str) -> None:
     (lambda: px.backend_copy(px.ones(2), 5), "backend: a name is a string"),  # type: ignore[arg-type]
     (lambda: px.random.categorical(px.random.key(0), px.ones(3), axis=1.5), "random.categorical: an axis"),
     (lambda: px.vector_norm(px.ones(2), ord=px.ones(2)), "vector_norm: ord is a number"),
-    (lambda: px.ones((2**62,)), "no memory has that many elements")])
+    (lambda: px.ones((2**62,)), "no memory has that many elements"),
+    (lambda: px.spec("f32[99999999999999999999]"), "no memory has that many elements"),
+    (lambda: px.spec("f32[2000000000000,2000000000000]"), "no memory has that many elements"),
+    (lambda: px.jit(px.sum, static=3), "static takes argument names"),  # type: ignore[arg-type]
+    (lambda: px.grad(px.sum, argnums=0.5)(1.0), "argnums are positions"),  # type: ignore[arg-type]
+    (lambda: px.grad(px.sum, argnums=None)(1.0), "argnums are positions"),  # type: ignore[arg-type]
+    (lambda: px.grad(px.sum, has_aux=True)(1.0), "with has_aux the function returns a pair"),
+    (lambda: px.grad(lambda x: (x, 1, 2), has_aux=True)(1.0), "a pair .value, aux., got 3 values"),
+    (lambda: px.vmap(px.sin, in_axes=0.5)(px.ones(2)), "vmap: in_axes is an axis"),
+    (lambda: px.set_threads(10**6), "at most 1024 threads"),
+    (lambda: px.set_default_options(num_threads=10**6), "at most 1024"),
+    (lambda: px.print(1, sep=5), "print: sep and end are strings"),  # type: ignore[arg-type]
+    (lambda: px.hooks(seen=5).__enter__(), "hooks: seen is a function"),  # type: ignore[arg-type]
+    (lambda: px.profile(px.sum, px.ones(2), seconds="a"), "seconds must be positive"),  # type: ignore[arg-type]
+    (lambda: px.export(px.sum, "a.so", "f32[n]", assume=5), "assume takes texts"),  # type: ignore[arg-type]
+    (lambda: px.export(px.sum, "a.so", "f32[n]", name=5), "the name of a function is a string"),  # type: ignore[arg-type]
+    (lambda: px.random.key(2**70), "a seed has 64 bits"),
+    (lambda: px.register_dataclass(px.register_dataclass(dataclasses.make_dataclass("Twice", ["x"]))), "registered already")])
 def test_messages_name_the_argument(call: Any, message: str) -> None:
     with pytest.raises(px.PhalanxError, match=message):
         call()
@@ -106,3 +124,8 @@ def test_bounds_of_loops(traced: bool) -> None:
         last = run(lambda low=low, high=high, dtype=dtype: px.fori_loop(
             low, high, lambda i, c: i, px.zeros((), dtype=dtype)))()
         assert int(last) == int(high) - 1 and last.dtype is dtype
+
+
+def test_a_scan_over_nothing_gives_empty_results() -> None:
+    carry, rows = px.scan(lambda c, x: (c + x[0], (x * 2, c)), px.asarray(1.0), px.ones((0, 3)))
+    assert float(carry) == 1.0 and rows[0].shape == (0, 3) and rows[1].shape == (0,)
