@@ -18,7 +18,7 @@ from phalanx.compiler.schedules.product_loops import ProductLoops
 from phalanx.compiler.schedules.read import Reader
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.text import Index
-from phalanx.compiler.schedules.workspace import Workspace
+from phalanx.compiler.schedules.workspace import STACK_BYTES, Workspace, on_stack
 from phalanx.compiler.targets.isa import Isa
 from phalanx.dialects.records import replace
 from phalanx.runtime.prepared import Panels
@@ -82,8 +82,18 @@ class Kernel:
         *arguments, _ = list(self.function.regions[0].blocks[0].arguments)
         return [(f"%p{number}", str(argument.type)) for number, argument in enumerate(arguments)]
 
-    def text(self, name: str, attributes: dict[str, str], extra: Sequence[tuple[str, str]] = ()) -> str:
-        """The function as text; `extra` arguments (name, type) come before the workspace."""
+    def text(
+        self,
+        name: str,
+        attributes: dict[str, str],
+        workspace_bytes: int = 0,
+        extra: Sequence[tuple[str, str]] = (),
+        first: Sequence[str] = (),
+    ) -> str:
+        """The function as text; `extra` arguments (name, type) come before the workspace, `first` lines before all others.
+
+        A small workspace is on the function's stack, a larger one its caller's to provide.
+        """
         cluster = self.cluster
         cluster.writer.location = cluster.location
         cluster.writer.line("func.return")
@@ -94,13 +104,19 @@ class Kernel:
         entries = [(*argument, note) for argument, note in zip(self.arguments(), notes, strict=True)]
         entries += [(*argument, "") for argument in extra]
         shared = any(kind == "memref<i8>" for _, kind in extra)
-        entries.append((cluster.workspace, "memref<i8>", "" if shared else "{llvm.noalias}"))
+        workspace = cluster.workspace
+        if 0 < workspace_bytes <= STACK_BYTES:
+            first = [*on_stack(workspace, workspace_bytes), *first]
+            workspace, workspace_bytes = "%unused", 0
+        entries.append((workspace, "memref<i8>", "" if shared else "{llvm.noalias}"))
         signature = ", ".join(f"{argument}: {kind} {note} {cluster.location}" for argument, kind, note in entries)
         own = self.function.attributes
         kept = {key: str(own[key]) for key in own if key not in _OWN_ATTRIBUTES} | attributes
+        kept["px.workspace"] = f"{workspace_bytes} : i64"
         pairs = ", ".join(f"{key} = {value}" for key, value in kept.items())
         head = f"func.func private @{name}({signature}) attributes {{{pairs}}} {{"
-        return f"{head}\n{cluster.writer.text()}\n}} {cluster.location}"
+        lines = [head, *(f"{line} {cluster.location}" for line in first), cluster.writer.text(), f"}} {cluster.location}"]
+        return "\n".join(lines)
 
 
 def _emit_nests(cluster: Cluster, workspace: Workspace) -> None:

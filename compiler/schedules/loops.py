@@ -5,16 +5,13 @@ from __future__ import annotations
 from phalanx.compiler.schedules.cluster import Cluster
 from phalanx.compiler.schedules.domain import DomainBuilder
 from phalanx.compiler.schedules.fused import plan_levels
-from phalanx.compiler.schedules.nest import Nest, scratch_possible
+from phalanx.compiler.schedules.nest import TALL_ROWS, Nest, scratch_possible
 from phalanx.compiler.schedules.parallel import PARTS_PER_CORE, Cut, cut_kept, cut_reduced, work_of
-from phalanx.compiler.schedules.phases import phases_possible
+from phalanx.compiler.schedules.phases import phases_possible, reduction_parts
 from phalanx.compiler.schedules.streams import Streams, stream_lanes
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
 from phalanx.compiler.targets.isa import Isa
-
-TALL_ROWS = 2048
-"""Rows from which a column reduction is cut along them: every part then has several rows for each row it leaves."""
 
 
 class Fused:
@@ -54,13 +51,16 @@ class Fused:
         """The loop to share among threads."""
         kept = cut_kept(self.domain, PARTS_PER_CORE * cores)
         if (kept is None or self._is_tall()) and phases_possible(self.cluster):
-            return cut_reduced(self.domain) or kept
+            return cut_reduced(self.domain, reduction_parts(self.cluster)) or kept
         return kept
 
     def _is_tall(self) -> bool:
-        """Whether whole rows are reduced to one row: parts of the rows then read memory in order, parts of a row do not."""
+        """Whether many whole rows are reduced to one: parts of the rows then read memory in order, parts of a row do not.
+
+        Rows whose number is not known yet are many when the work turns out to pay for threads.
+        """
         domain = self.domain
         if not domain.sizes or domain.reduced[-1] or True not in domain.reduced:
             return False
         rows = domain.sizes[domain.reduced.index(True)]
-        return isinstance(rows, int) and rows >= TALL_ROWS
+        return isinstance(rows, str) or rows >= TALL_ROWS

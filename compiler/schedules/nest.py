@@ -38,6 +38,10 @@ UNROLL = 8
 UNROLL_COST = 12
 """Column reductions with at most this many scalar ops per point take UNROLL rows per walk over the lanes."""
 
+NARROW_BYTES = 2048
+TALL_ROWS = 2048
+"""Rows below NARROW_BYTES, TALL_ROWS of them and more, are taken one by one: memory is then read as one run."""
+
 
 class Nest(Walk):
     """The emitter for one cluster; `emit` writes the loops."""
@@ -282,7 +286,7 @@ class Nest(Walk):
 
         def rows() -> None:
             low, high = self._range(innermost)
-            width = UNROLL if sum(node.body.cost for node in self.cluster.nodes) <= UNROLL_COST else 1
+            width = self._rows_per_walk(innermost)
             main = self.writer.add(low, self.writer.floor_to(self.writer.sub(high, low), width))
             if main != low:
                 self.writer.loop(low, main, width, lambda row, _: points(range(width), innermost, row))
@@ -291,6 +295,15 @@ class Nest(Walk):
             self.positions[innermost] = None
 
         self._loops(outer, rows)
+
+    def _rows_per_walk(self, rows: int) -> int:
+        assert self.lane is not None
+        count, lanes = self.domain.sizes[rows], self.domain.sizes[self.lane]
+        elements = [element_bytes(access.view.element) for access in self.domain.accesses.values()]
+        narrow = isinstance(lanes, int) and lanes * max(elements) < NARROW_BYTES
+        if narrow and (isinstance(count, str) or count >= TALL_ROWS):
+            return 1
+        return UNROLL if sum(node.body.cost for node in self.cluster.nodes) <= UNROLL_COST else 1
 
 
 def scratch_possible(domain: Domain) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from phalanx.compiler.schedules.cluster import Cluster
 from phalanx.compiler.schedules.domain import Domain
-from phalanx.compiler.schedules.phases import REDUCTION_PARTS
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.dialects.records import record
 
@@ -56,13 +55,13 @@ def cut_kept(domain: Domain, parts: int) -> Cut | None:
     return None
 
 
-def cut_reduced(domain: Domain) -> Cut | None:
+def cut_reduced(domain: Domain, parts: int) -> Cut | None:
     """The outermost loop of a phase that has reductions, or has any size at all when it has none."""
     candidates = [loop for loop, gone in enumerate(domain.reduced) if gone] or list(range(len(domain.sizes)))
     for loop in candidates[:1]:
         size = domain.sizes[loop]
-        if isinstance(size, str) or size >= REDUCTION_PARTS:
-            return Cut(loop, REDUCTION_PARTS)
+        if isinstance(size, str) or size >= parts:
+            return Cut(loop, parts)
     return None
 
 

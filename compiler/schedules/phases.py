@@ -10,6 +10,7 @@ earlier one (reductions, and ops on their results) stands in the workspace betwe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from phalanx.compiler.schedules.cluster import (
@@ -34,6 +35,10 @@ from phalanx.dialects.records import record, replace
 
 REDUCTION_PARTS = 32
 """Parts of a reduction: fixed, so that results do not depend on the number of threads."""
+
+FEWEST_PARTS = 8
+PARTIAL_BYTES = 32 << 10
+"""Memory of one reduction's partial results above which there are fewer parts, down to FEWEST_PARTS."""
 
 PARTIAL_ELEMENTS = 4096
 """Most kept elements a reduction may have to be cut along its reduced loop."""
@@ -73,6 +78,7 @@ class Phases:
         self.last = max(self.level[node] for node in cluster.nodes if node.is_reduction or node in self.full)
         reductions = [node for node in cluster.nodes if node.is_reduction]
         self.sizes = [size for size in reductions[0].values[0].sizes if isinstance(size, int)]
+        self.parts = reduction_parts(cluster)
         self.rooms: dict[Node, Room] = {}
         self.finals: dict[Node, View] = {}
         for node in cluster.nodes:
@@ -106,9 +112,9 @@ class Phases:
         element = node.values[0].element
         width = element_bytes(element)
         row = -(-self._count() * width // ALIGNMENT) * ALIGNMENT // width
-        base = workspace.allocate(self.cluster.writer, element, row * REDUCTION_PARTS)
+        base = workspace.allocate(self.cluster.writer, element, row * self.parts)
         strides = contiguous_strides(self.sizes, self.cluster.writer)
-        return Room(View(base.pointer, element, (REDUCTION_PARTS, *self.sizes), (row, *strides)), row)
+        return Room(View(base.pointer, element, (self.parts, *self.sizes), (row, *strides)), row)
 
     def _final(self, value: Value) -> View:
         """A value of an earlier phase as memory."""
@@ -237,6 +243,17 @@ class Phases:
             at = None if dim is None else self.placed[value.node][dim]
             dims.append(self.kept.index(at) + shift if at is not None and at in self.kept else None)
         return replace(value, node=new, dims=tuple(dims))
+
+
+def reduction_parts(cluster: Cluster) -> int:
+    """How many parts the reductions of a cluster are done in."""
+    values = [node.values[0] for node in cluster.nodes if node.is_reduction]
+    kept = math.prod(size for size in values[0].sizes if isinstance(size, int))
+    row = kept * max(element_bytes(value.element) for value in values)
+    parts = REDUCTION_PARTS
+    while parts > FEWEST_PARTS and parts * row > PARTIAL_BYTES:
+        parts //= 2
+    return parts
 
 
 def phases_possible(cluster: Cluster) -> bool:

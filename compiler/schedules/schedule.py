@@ -57,4 +57,4 @@ def _written(kernel: Kernel, sharing: Sharing | None) -> list[str]:
     if sharing is not None and sharing.cut is not None:
         return [*kernel.cluster.globals, *sharing.emit()]
     kernel.emit()
-    return [*kernel.cluster.globals, kernel.text(kernel.name, {"px.workspace": f"{kernel.workspace.bytes} : i64"})]
+    return [*kernel.cluster.globals, kernel.text(kernel.name, {}, kernel.workspace.bytes)]

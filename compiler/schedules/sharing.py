@@ -15,13 +15,15 @@ from phalanx.compiler.schedules.parallel import (
     cut_reduced,
     emit_parts,
 )
-from phalanx.compiler.schedules.phases import REDUCTION_PARTS, Phases
+from phalanx.compiler.schedules.phases import Phases
 from phalanx.compiler.schedules.text import Index, Writer
-from phalanx.compiler.schedules.workspace import ALIGNMENT, Workspace
+from phalanx.compiler.schedules.workspace import ALIGNMENT, STACK_BYTES, Workspace, on_stack
 from phalanx.compiler.targets.isa import Isa
 
 _PART = ("%part", "index"), ("%low", "index"), ("%high", "index")
 _OWN = "%own", "memref<i8>"
+_SHARED = "%shared"
+_OF_PART = {"px.cluster": '"part"'}
 
 PRODUCT_THRESHOLD = 6_000_000
 """Picoseconds of estimated work from which a team pays for a matrix product, whose work is known well."""
@@ -86,55 +88,67 @@ class Sharing:
         part = Kernel(self.function, self.isa, self.kernel.shared, self.kernel.captured)
         part.emit({cut.loop: ("%low", "%high")})
         share = _aligned(part.workspace.bytes)
+        behind = 0 if share <= STACK_BYTES else share
         size = self.loops.size(cut.loop)
 
         def call(number: Index, low: Index, high: Index) -> None:
-            self._call([number, low, high], self._slice(0, number, share))
+            self._call([number, low, high], self._slice(0, number, behind))
 
         self._guarded(lambda: emit_parts(self._writer, size, cut, call), lambda: call(0, 0, size))
-        return [self._part_text(part, _PART), self._whole_text(share * cut.parts)]
+        return [part.text(self._part_name(), _OF_PART, share - behind, _PART), self._whole_text(behind * cut.parts)]
 
     def _emit_phases(self) -> list[str]:
-        """A reduced loop is cut: parts leave partial results, which are combined in order, phase by phase."""
-        shared = Workspace(self.kernel.cluster.workspace)
+        """A reduced loop is cut: parts leave partial results, which are combined in order, phase by phase.
+
+        Each has scratch of its own besides: on its stack when it is small.
+        """
+        shared = Workspace(_SHARED)
         phases = Phases(self.kernel.cluster, shared)
-        texts, cuts, share = [], [], 0
+        parts: list[Kernel] = []
+        cuts, share = [], 0
         for phase in range(phases.last + 1):
             part = Kernel(self.function, self.isa, self.kernel.shared, self.kernel.captured)
             own = Workspace(_OWN[0])
             loops = Fused(Phases(part.cluster, Workspace(part.cluster.workspace)).part(phase, "%part"), own)
-            cut = cut_reduced(loops.domain)
+            cut = cut_reduced(loops.domain, phases.parts)
             loops.emit({cut.loop: ("%low", "%high")} if cut is not None else None)
             cuts.append(cut)
+            parts.append(part)
             share = max(share, _aligned(own.bytes))
-            texts.append(self._part_text(part, (*_PART, _OWN), phase))
-        behind = shared.bytes
+        first, extra = ([], (*_PART, _OWN)) if share > STACK_BYTES else (on_stack(_OWN[0], share) if share else [], _PART)
+        texts = [part.text(self._part_name(phase), _OF_PART, 0, extra, first) for phase, part in enumerate(parts)]
+        behind, share = shared.bytes, share if share > STACK_BYTES else 0
 
         def together() -> None:
             for phase, cut in enumerate(cuts):
                 self._phase(phases, phase, cut, behind, share)
                 combined = phases.combined(phase)
                 if combined is not None:
-                    rest = Workspace(self.kernel.cluster.workspace)
+                    rest = Workspace(_SHARED)
                     rest.bytes = behind
                     Fused(combined, rest).emit()
                     shared.bytes = max(shared.bytes, rest.bytes)
 
         self._guarded(together, self.kernel.emit)
-        total = max(behind + share * REDUCTION_PARTS, shared.bytes, self.kernel.workspace.bytes)
-        return [*texts, self._whole_text(total)]
+        total = max(behind + share * phases.parts, shared.bytes)
+        alone = 0 if isinstance(self.work, int) else self.kernel.workspace.bytes
+        ours = self.kernel.cluster.workspace
+        if total <= STACK_BYTES:
+            return [*texts, self._whole_text(alone, on_stack(_SHARED, total))]
+        same = f"{_SHARED} = memref.reinterpret_cast {ours} to offset: [0], sizes: [], strides: [] : memref<i8> to memref<i8>"
+        return [*texts, self._whole_text(max(total, alone), [same])]
 
     def _phase(self, phases: Phases, phase: int, cut: Cut | None, behind: int, share: int) -> None:
         """The parts of one phase, among threads when its loop is long enough."""
-        workspace = self.kernel.cluster.workspace
 
         def call(number: Index, low: Index, high: Index) -> None:
-            self._call([number, low, high], self._slice(behind, number, share), workspace, phase=phase)
+            own = [self._slice(behind, number, share, _SHARED)] if share else []
+            self._call([number, low, high], *own, _SHARED, phase=phase)
 
         if cut is None:
             call(0, 0, 0)
             return
-        size = Fused(phases.part(phase, 0), Workspace(workspace)).size(cut.loop)
+        size = Fused(phases.part(phase, 0), Workspace(_SHARED)).size(cut.loop)
         emit_parts(self._writer, size, cut, call)
 
     # -- pieces ------------------------------------------------------------------------------------
@@ -143,14 +157,11 @@ class Sharing:
     def _writer(self) -> Writer:
         return self.kernel.cluster.writer
 
-    def _part_text(self, part: Kernel, extra: Sequence[tuple[str, str]], phase: int = 0) -> str:
-        return part.text(self._part_name(phase), {"px.cluster": '"part"', "px.workspace": "0 : i64"}, extra)
-
-    def _part_name(self, phase: int) -> str:
+    def _part_name(self, phase: int = 0) -> str:
         return f"{self.kernel.name}_part{phase or ''}"
 
-    def _whole_text(self, workspace_bytes: int) -> str:
-        return self.kernel.text(self.kernel.name, {"px.workspace": f"{workspace_bytes} : i64"})
+    def _whole_text(self, workspace_bytes: int, first: Sequence[str] = ()) -> str:
+        return self.kernel.text(self.kernel.name, {}, workspace_bytes, first=first)
 
     def _guarded(self, together: Callable[[], None], alone: Callable[[], None]) -> None:
         """Threads when the work is known to pay, or, for run-time sizes, when it turns out to."""
@@ -159,10 +170,10 @@ class Sharing:
         else:
             self._writer.conditional(self._writer.compare("sgt", self.work, self.threshold), together, alone)
 
-    def _slice(self, behind: int, number: Index, share: int) -> str:
+    def _slice(self, behind: int, number: Index, share: int, pointer: str | None = None) -> str:
         """The piece of the workspace that belongs to one part."""
         base = self._writer.add(behind, self._writer.mul(number, share))
-        return Workspace(self.kernel.cluster.workspace, base).allocate(self._writer, "i8", 1).pointer
+        return Workspace(pointer or self.kernel.cluster.workspace, base).allocate(self._writer, "i8", 1).pointer
 
     def _call(self, indices: Sequence[Index], *memory: str, phase: int = 0) -> None:
         arguments = [*self.kernel.arguments(), *((self._writer.index(value), "index") for value in indices)]

@@ -9,12 +9,24 @@ from phalanx.compiler.schedules.cluster import View
 from phalanx.compiler.schedules.text import Index, Writer
 
 ALIGNMENT = 64
+STACK_BYTES = 64 << 10
+"""Most bytes of scratch that stand on the stack of the function that needs them, which is warm in the caches and costs
+nothing; threads of any system have several times as much."""
 _BYTES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "bf16": 2, "f32": 4, "f64": 8, "index": 8}
 
 
 def element_bytes(element: str) -> int:
     """Bytes one element takes in memory."""
     return _BYTES[element]
+
+
+def on_stack(name: str, count: int) -> list[str]:
+    """Lines that make `name` a pointer (memref<i8>) to so many bytes on the stack of the function they begin."""
+    return [
+        f"{name}_room = memref.alloca() {{alignment = {ALIGNMENT} : i64}} : memref<{count}xi8>",
+        f"{name} = memref.reinterpret_cast {name}_room to offset: [0], sizes: [], strides: [] : "
+        f"memref<{count}xi8> to memref<i8>",
+    ]
 
 
 class Workspace:

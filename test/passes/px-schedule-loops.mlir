@@ -35,9 +35,10 @@ func.func private @chain(%x: memref<f32>, %y: memref<f32> {llvm.noalias}, %ws: m
 
 // -----
 
-// A column sum walks memory forwards: rows outside, lanes inside, eight rows a walk, accumulators in the workspace.
+// A column sum walks memory forwards: rows outside, lanes inside, eight rows a walk, accumulators on the stack.
 // CHECK-LABEL: func.func private @columns
-// CHECK-SAME: px.workspace = 512 : i64
+// CHECK-SAME: px.workspace = 0 : i64
+// CHECK: memref.alloca() {alignment = 64 : i64} : memref<512xi8>
 // CHECK: scf.for %{{.*}} to %c96 step %c8
 // CHECK: scf.for %[[J:.*]] = %{{.*}} to %c128
 // CHECK-COUNT-8: arith.addf
