@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 
 class Operators:
-    """Base of Tensor and Tracer. Empty at run time: everything is attached by `methods.attach_all`."""
+    """What is attached to Tensor and Tracer. Empty at run time: everything is attached by `methods.attach_all`."""
 
     __slots__ = ()
 

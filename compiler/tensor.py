@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
 
 from phalanx.compiler import config
+from phalanx.compiler.described import Described
 from phalanx.compiler.tensor_text import tensor_text
 from phalanx.dialects import dtypes
 from phalanx.dialects.aval import Aval, numpy_of
-from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import ArgumentError, DeviceError, DTypeError, ImmutableError, ShapeError
 from phalanx.runtime import dlpack
 from phalanx.runtime.backends import Backend, get_backend
@@ -24,19 +22,7 @@ from phalanx.runtime.device import Device, parse_device
 Array = np.ndarray[Any, Any]
 
 
-def array_namespace(api_version: str | None) -> ModuleType:
-    """Phalanx, as the namespace of tensors and tracers.
-
-    Raises ArgumentError for a version of the standard it does not know.
-    """
-    package = sys.modules[__name__.partition(".")[0]]
-    if api_version is not None and api_version not in package.__array_api_versions__:
-        raise ArgumentError(f"__array_namespace__: no array API version {api_version!r}",
-                            hint=f"there are {', '.join(package.__array_api_versions__)}")
-    return package
-
-
-class Tensor:
+class Tensor(Described[int]):
     """An immutable tensor. Make one with `px.asarray`; read it with `.numpy()`.
 
     >>> px.asarray([1.0, 2.0]) * 2
@@ -49,8 +35,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_gone", "aval", "backend", "storage")
-    __array_priority__ = 1000
-    #: traced Python numbers are weak and take the dtype of what they meet; tensors never are
     weak = False
 
     def __init__(self, storage: Any, aval: Aval, backend: Backend) -> None:
@@ -82,24 +66,7 @@ class Tensor:
                               hint="use the result of that call, or pass a copy to it" if "donated" in self._gone else None)
         raise AttributeError(f"a px.Tensor has no attribute {name!r}")
 
-    # What it is.
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.aval.shape  # type: ignore[return-value]
-
-    @property
-    def dtype(self) -> DType:
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.aval.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self.aval.size  # type: ignore[return-value]
-
+    # What it is, beside what its aval says.
     @property
     def itemsize(self) -> int:
         """Size of one element in bytes."""
@@ -190,7 +157,7 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         if not self.aval.shape:
             raise TypeError("iteration over a rank-0 tensor")
-        return (self[i] for i in range(self.shape[0]))  # type: ignore[index]
+        return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self, value: Any) -> bool:
         return bool((self == value).any())
@@ -288,10 +255,6 @@ class Tensor:
             return int(kind), int(number)
         return dlpack.HOST_DEVICE
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
-        """The module whose functions take this tensor (array API standard): phalanx."""
-        return array_namespace(api_version)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (np.array(self._view()), self.backend.name)
 
@@ -300,8 +263,6 @@ class Tensor:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         return self.copy()
-
-    __hash__ = object.__hash__
 
 
 def _unpickled(array: Array, backend: str) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import signatures
 
 import phalanx as px
+from phalanx.compiler.described import Described
 from phalanx.compiler.tensor import Tensor
 from phalanx.dialects import dtypes, errors
 from phalanx.dialects.opdef import COMPOSITES, REGISTRY, Composite, Op
@@ -206,17 +207,18 @@ def _tensor() -> list[str]:
     lines = ["class Tensor:", '    """An immutable tensor; inside a `defn` the value still to be computed."""', ""]
     lines += [f"    @property\n    def {name}(self) -> {returned}: ..." for name, returned in (
         ("at", "Any"), ("T", "Tensor"), ("mT", "Tensor"), ("backend", "Backend"), ("aval", "Aval"))]
-    for name, value in vars(Tensor).items():
+    members = {**vars(Described), **vars(Tensor)}
+    for name, value in members.items():
         if isinstance(value, property) and value.fget is not None and name not in ("at", "T", "mT"):
-            returned = _annotation(str(inspect.signature(value.fget).return_annotation))
+            returned = _annotation(re.sub(r"\bS\b", "int", str(inspect.signature(value.fget).return_annotation)))
             lines.append(f"    @property\n    def {name}(self) -> {returned}: ...")
     lines.append("    def __hash__(self) -> int: ...")
     attached = _attached()
-    for name, value in vars(Tensor).items():
+    for name, value in members.items():
         private = name.startswith("_") and not name.startswith("__")
         if name in attached or private or name in ("__init__", "__getattr__", "__setitem__", "from_numpy", "of"):
             continue
-        if inspect.isfunction(value) and value.__module__ == Tensor.__module__:
+        if inspect.isfunction(value) and value.__module__ in (Described.__module__, Tensor.__module__):
             signature = inspect.signature(value)
             returned = _annotation(str(signature.return_annotation))
             lines.append(f"    def {name}{_parameters(signature, skip=1, first='self')} -> {returned}: ...")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from phalanx.compiler import config
-from phalanx.compiler.operators import Operators
-from phalanx.compiler.tensor import array_namespace
+from phalanx.compiler.described import Described
 from phalanx.compiler.trace.locations import user_location_text
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dims import Size
-from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import TraceError
 from phalanx.runtime.backends import get_backend
 from phalanx.runtime.device import Device, parse_device
@@ -21,35 +18,17 @@ if TYPE_CHECKING:
     from phalanx.compiler.trace.tracing import Scope, Trace
 
 
-class Tracer(Operators):
+class Tracer(Described[Size]):
     """A tensor that has no value yet. Operators and methods come from the op table (`compiler/methods.py`)."""
 
     __slots__ = ("__weakref__", "aval", "scope", "trace", "value", "weak")
-    __array_priority__ = 1000
 
     def __init__(self, trace: Trace, scope: Scope, value: Any, aval: Aval) -> None:
         self.trace = trace
         self.scope = scope
         self.value = value
         self.aval = aval
-        #: made from a Python scalar: takes the dtype of what it meets
         self.weak = False
-
-    @property
-    def shape(self) -> tuple[Size, ...]:
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> DType:
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.aval.ndim
-
-    @property
-    def size(self) -> Size:
-        return self.aval.size
 
     @property
     def device(self) -> Device:
@@ -63,10 +42,6 @@ class Tracer(Operators):
         """
         get_backend(config.get("backend")).check_device(parse_device(device))
         return self
-
-    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
-        """The module whose functions take this tensor (array API standard): phalanx."""
-        return array_namespace(api_version)
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -125,5 +100,3 @@ class Tracer(Operators):
 
     def numpy(self) -> NoReturn:
         self._refuse("numpy()", "return the tensor and call numpy() on the result outside the defn")
-
-    __hash__ = object.__hash__
