@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mlir import ir
@@ -118,9 +117,7 @@ def _rows(sites: Sequence[str], clock: Clock, clusters: dict[str, ClusterInfo], 
     rows = []
     for name, count in calls.items():
         info = clusters.get(name)
-        place = [(Path(line.file).name, line.line) for line in info.lines] if info else []
         known = work.get(name, Work(None, None))
         kind, lines, words = (info.kind, info.lines, info.schedule) if info else ("copy", (), "")
-        rows.append(Row(name, kind, count / runs, 1e-9 * spent[name] / runs, known.flops, known.nbytes, tuple(place),
-                        lines, words))
+        rows.append(Row(name, kind, count / runs, 1e-9 * spent[name] / runs, known.flops, known.nbytes, lines, words))
     return sorted(rows, key=lambda row: -row.seconds)

@@ -32,9 +32,13 @@ class Row:
     seconds: float
     flops: int | None
     nbytes: int | None
-    places: tuple[tuple[str, int], ...]
     lines: tuple[Any, ...]
     schedule: str
+
+    @property
+    def places(self) -> list[str]:
+        """The user's lines, as `file.py:3`."""
+        return [f"{Path(line.file).name}:{line.line}" for line in self.lines]
 
     @property
     def flops_rate(self) -> float | None:
@@ -115,7 +119,7 @@ class Profile:
     def json(self) -> str:
         """Everything but the events, as JSON."""
         rows = [{"cluster": row.name, "kind": row.kind, "calls": row.calls, "seconds": row.seconds, "flops": row.flops,
-                 "bytes": row.nbytes, "lines": [f"{file}:{line}" for file, line in row.places], "schedule": row.schedule}
+                 "bytes": row.nbytes, "lines": row.places, "schedule": row.schedule}
                 for row in self.rows]
         return json.dumps({"function": self.name, "origin": self.origin, "seconds": self.seconds, "runs": self.runs,
                            "limits": vars(self.limits), "clusters": rows}, indent=2)
@@ -130,7 +134,7 @@ class Profile:
             {"ph": "M", "pid": os.getpid(), "tid": 1, "name": "process_name", "args": {"name": f"phalanx {self.name}"}}]
         for name, start, end in self.events:
             row = rows[name]
-            facts = {"line": ", ".join(f"{file}:{line}" for file, line in row.places), "schedule": row.schedule,
+            facts = {"line": ", ".join(row.places), "schedule": row.schedule,
                      "flops": row.flops, "bytes": row.nbytes}
             events.append({"ph": "X", "pid": os.getpid(), "tid": 1, "name": name, "cat": row.kind, "ts": start / 1e3,
                            "dur": (end - start) / 1e3, "args": {k: v for k, v in facts.items() if v}})

@@ -35,7 +35,7 @@ def test_a_product_counts_two_operations_a_multiply_add_and_each_operand_once():
     assert row.kind == "contraction" and row.calls == 1
     assert row.flops == 2 * 8 * 16 * 4 + 8 * 4  # and the maximum
     assert row.nbytes == 4 * (8 * 16 + 16 * 4 + 8 * 4)
-    assert row.places[0][0] == "test_profiling.py"
+    assert row.places[0].startswith("test_profiling.py:")
     assert 0 < row.seconds <= report.seconds * 2
 
 
@@ -89,23 +89,23 @@ def test_the_trace_file_has_an_event_for_each_call(tmp_path):
 
 def test_what_bounds_a_cluster():
     limits = Limits(1, 100e9, 50e9, 10e9, 10e9)
-    product = Row("con", "contraction", 1, 0.02, 10**9, 10**6, (), (), "")
+    product = Row("con", "contraction", 1, 0.02, 10**9, 10**6, (), "")
     assert product.limit(limits) == ("compute", pytest.approx(0.5))
-    copy = Row("copy", "elementwise", 2, 0.02, 0, 10**8, (), (), "")
+    copy = Row("copy", "elementwise", 2, 0.02, 0, 10**8, (), "")
     assert copy.limit(limits) == ("memory", pytest.approx(1.0))
-    assert Row("none", "opaque", 0, 0.0, None, None, (), (), "").limit(limits) is None
+    assert Row("none", "opaque", 0, 0.0, None, None, (), "").limit(limits) is None
 
 
 def test_the_table_names_rates_and_lines():
-    row = Row("con_L5_0", "contraction", 1, 0.02, 10**9, 10**6, (), (), "")
+    row = Row("con_L5_0", "contraction", 1, 0.02, 10**9, 10**6, (), "")
     text = str(Profile("f", "f.py:3", [row], 0.025, 3, Limits(1, 100e9, 50e9, 10e9, 10e9), [], 0))
     assert "con_L5_0" in text and "50.0" in text and "50% compute" in text and "5.00 ms" in text
 
 
 def test_limits_are_plausible():
     limits = measure_limits(1)
-    assert limits.flops_f32 > limits.flops_f64 > 1e8
-    assert 1e8 < limits.stream_bytes < 1e13
+    assert all(1e8 < speed < 1e15 for speed in (limits.flops_f32, limits.flops_f64))
+    assert all(1e8 < speed < 1e13 for speed in (limits.read_bytes, limits.stream_bytes))
     assert measure_limits(1) is limits
 
 
