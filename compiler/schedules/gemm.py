@@ -16,14 +16,15 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from phalanx.compiler.schedules.blocking import choose
+from phalanx.compiler.schedules.blocking import balanced, choose
 from phalanx.compiler.schedules.cluster import Cluster, View
 from phalanx.compiler.schedules.domain import Access
 from phalanx.compiler.schedules.following import FollowingNest, holder, nothing_follows
 from phalanx.compiler.schedules.packing import Packing, packing_function
+from phalanx.compiler.schedules.parallel import Cut
 from phalanx.compiler.schedules.prepared import panels_of
 from phalanx.compiler.schedules.product import Product
-from phalanx.compiler.schedules.product_loops import ProductLoops, Range
+from phalanx.compiler.schedules.product_loops import ProductLoops, Range, longest, uneven
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.strips import Strip, strip_kernel
 from phalanx.compiler.schedules.text import Index
@@ -36,6 +37,12 @@ TILE_ROWS = 192
 
 GROUP = 2
 """Register blocks of rows between two runs of the fused ops: what they work on is still in the first-level cache."""
+
+READ_COST = 24, 4
+"""Multiply-adds in the time it takes to fetch an element of the left and of the right operand where it stands."""
+
+PACK_COST = 12
+"""Multiply-adds in the time it takes to pack an element, after which fetching it costs nothing."""
 
 SHARED_ROWS = 4
 """Threads get multiples of this many rows: the rest of a register block is then not slow."""
@@ -77,8 +84,12 @@ class Gemm(ProductLoops):
         isa: Isa,
         shared: Shared,
         captured: frozenset[int] = frozenset(),
+        cores: int = 1,
     ) -> None:
-        """`captured` are arguments that may be expected packed; `prepared` then says how the right operand is."""
+        """`captured` are arguments that may be expected packed; `prepared` then says how the right operand is.
+
+        So many `cores` will share the product.
+        """
         super().__init__(cluster, product, workspace, shared)
         self.product = product
         self.rows, self.columns = product.rows, product.columns
@@ -91,25 +102,48 @@ class Gemm(ProductLoops):
             (right[self.columns], right[self.depth]),
         )
         self.holder = holder(cluster, product, product.columns)
-        self.row_block = self._row_block()
+        self.prepared = panels_of(product, self.blocking.width, captured)
+        self.left_packing = self._packing(product.left, self.rows, self.blocking.rows)
+        self.right_packing = self._packing(product.right, self.columns, self.blocking.width)
+        self.row_block = self._row_block(cores)
         # Sums of the whole depth are used at once: the tile then holds a few rows, however long the block is.
         self.at_once = self.holder is None and self.blocking.depth_block == self.sizes[self.depth]
         if self.holder is None and not self.at_once:
             block = self.blocking.rows
             self.row_block = min(self.row_block, max(TILE_ROWS // block, 1) * block)
-        self.prepared = panels_of(product, self.blocking.width, captured)
-        self.left_packing = self._packing(product.left, self.rows, self.blocking.rows)
-        self.right_packing = self._packing(product.right, self.columns, self.blocking.width)
         self.left_panels: View | None = None
         self.right_panels: View | None = None
         self.tile: View | None = None
         self._allocate()
 
-    def _row_block(self) -> int:
-        """Rows of a block; no more than there can be, where the product is a part of something larger."""
+    def _row_block(self, cores: int) -> int:
+        """Rows of a block; no more than a thread has, or than there can be where the product is a part of something."""
+        grain, cut = self.blocking.rows, self.cut(cores) if cores > 1 else None
         most = self.writer.most(self.sizes[self.rows])
-        grain = self.blocking.rows
-        return self.blocking.row_block if most is None else min(self.blocking.row_block, -(-most // grain) * grain)
+        if most is None:
+            return self.blocking.row_block
+        if cut is not None and cut.loop == self.rows:
+            share = longest(most, cut)
+            assert isinstance(share, int)
+            most = min(most, share)
+        return balanced(most, self.blocking.row_block, grain)
+
+    @property
+    def packs_left(self) -> bool:
+        return self.blocking.pack_left or self.left_packing.source != self.product.element
+
+    @property
+    def packs_right(self) -> bool:
+        return self.prepared is None and (self.blocking.pack_right or self.right_packing.source != self.product.element)
+
+    def _lost(self, cut: Cut) -> float:
+        """Parts are not equal, and what all of them read is read, and packed, by every one."""
+        left, right = READ_COST
+        by_rows = PACK_COST if self.packs_right else right
+        by_columns = PACK_COST if self.packs_left else left
+        part = longest(self.sizes[cut.loop], cut)
+        again = (by_rows if cut.loop == self.rows else by_columns) / part if isinstance(part, int) else 0.0
+        return uneven(self.sizes[cut.loop], cut) + again
 
     def _packing(self, access: Access, loop: int, width: int) -> Packing:
         across, along = access.coefficients[loop], access.coefficients[self.depth]
@@ -119,10 +153,10 @@ class Gemm(ProductLoops):
     def _allocate(self) -> None:
         blocking, element = self.blocking, self.product.element
         depth = blocking.depth_block
-        if blocking.pack_left or self.left_packing.source != element:
+        if self.packs_left:
             count = self.left_packing.elements(self.row_block, depth)
             self.left_panels = self.workspace.allocate(self.writer, element, count)
-        if self.prepared is None and (blocking.pack_right or self.right_packing.source != element):
+        if self.packs_right:
             count = self.right_packing.elements(blocking.column_block, depth)
             self.right_panels = self.workspace.allocate(self.writer, element, count)
         if self.holder is None:

@@ -57,8 +57,9 @@ class Kernel:
         if isinstance(product, Product):
             if suits_dots(product, self.isa):
                 return InnerProducts(cluster, product, self.workspace, self.isa, self.shared)
-            captured = self.captured if cluster is self.cluster else frozenset()
-            gemm = Gemm(cluster, product, self.workspace, self.isa, self.shared, captured)
+            if cluster is not self.cluster:
+                return Gemm(cluster, product, self.workspace, self.isa, self.shared)
+            gemm = Gemm(cluster, product, self.workspace, self.isa, self.shared, self.captured, self.isa.cores)
             self.prepared = gemm.prepared
             return gemm
         if product is None or not suits_vector(product, self.isa):

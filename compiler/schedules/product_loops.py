@@ -26,6 +26,20 @@ class Range:
     length: Index
 
 
+def longest(size: Index, cut: Cut) -> Index:
+    """The longest part of a loop that is cut."""
+    if isinstance(size, str):
+        return size
+    grains = -(-size // (cut.parts * cut.grain))
+    return grains * cut.grain
+
+
+def uneven(size: Index, cut: Cut) -> float:
+    """How much longer the longest part is than all parts on average, as a fraction."""
+    part = longest(size, cut)
+    return part * cut.parts / size - 1 if isinstance(size, int) and isinstance(part, int) else 0.0
+
+
 class ProductLoops:
     """Base of the emitters: `_inside` writes one product at the current position of the outer loops."""
 
@@ -57,16 +71,17 @@ class ProductLoops:
         return total
 
     def cut(self, cores: int) -> Cut | None:
-        """The loop to share among threads: an outer one, else the longest that is long enough for all."""
+        """The loop to share among threads: an outer one, else the one that costs least of those long enough for all."""
         for loop in self.contracted.outer:
             size = self.sizes[loop]
             if isinstance(size, str) or size >= 2 * cores:
                 return Cut(loop, cores)
-        for loop, grain in sorted(self._cuts(), key=lambda cut: -static(self.sizes[cut[0]])):
-            size = self.sizes[loop]
-            if isinstance(size, str) or size >= cores * grain:
-                return Cut(loop, cores, grain)
-        return None
+        cuts = [Cut(loop, cores, grain) for loop, grain in self._cuts() if static(self.sizes[loop]) >= cores * grain]
+        return min(cuts, key=lambda cut: (self._lost(cut), -static(self.sizes[cut.loop])), default=None)
+
+    def _lost(self, cut: Cut) -> float:
+        """About which part of the time a cut costs."""
+        return uneven(self.sizes[cut.loop], cut)
 
     def describe(self) -> str:
         """The schedule in words."""
