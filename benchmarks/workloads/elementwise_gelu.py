@@ -5,6 +5,7 @@ from __future__ import annotations
 from numpy.random import Generator
 
 from benchmarks.harness.workload import TRANSCENDENTAL, Arrays, Call, Case, Sizes, Work
+from benchmarks.workloads._stream import stream as stream
 
 
 def _work(sizes: Sizes) -> Work:
@@ -42,12 +43,6 @@ def numpy(case: Case, a: Arrays) -> Call:
         return out
 
     return call
-
-
-def stream(case: Case, a: Arrays) -> Call:
-    from benchmarks.harness.limits import stream_call
-
-    return stream_call(int(case.least_work().bytes))
 
 
 def phalanx(case: Case, a: Arrays) -> Call:

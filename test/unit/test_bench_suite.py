@@ -156,8 +156,8 @@ def test_a_process_that_ended_is_started_again_for_the_next_case(field):
 
 def test_a_candidate_that_hangs_is_ended(field, monkeypatch):
     field.start({"numpy": sys.executable}, ["numpy"])
-    monkeypatch.setattr(processes, "ANSWER", 0.05)
     field.ask("numpy", "prepare", case="ragged")
+    monkeypatch.setattr(processes, "ANSWER", 0.05)
     with pytest.raises(processes.WorkerFailed, match="no answer after 0 s"):
         field.ask("numpy", "measure", seconds=60)
     assert "numpy" in field.broken
