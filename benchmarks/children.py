@@ -33,6 +33,7 @@ def arguments(text: str | None, words: int, *, peers: bool = False) -> argparse.
     parser.add_argument("--one", nargs=words, help=argparse.SUPPRESS)
     parser.add_argument("--only", default="", help="workloads, parted by commas")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", dest="rounds", action="store_const", const=1, help="one round")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, help="a file for the figures")
     if peers:

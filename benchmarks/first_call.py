@@ -1,6 +1,6 @@
 """Seconds of the first call of every workload, from the call to its result: trace, compile, run, in a new process.
 
-    python -m benchmarks.first_call [--only NAME,...] [--rounds 5] [--peers-python PYTHON] [--json FILE]
+    python -m benchmarks.first_call [--only NAME,...] [--rounds 5] [--quick] [--peers-python PYTHON] [--json FILE]
 
 Libraries are imported before the clock starts; what they load at the first trace counts. Caches on disk are off but
 in the column `cached`, a process that finds what an earlier one left; bytecode of modules is kept. Candidates
@@ -31,8 +31,11 @@ LONG = "5000 operations"
 COLUMNS = ("phalanx", "cached", "jax", "phalanx whole", "jax whole", "phalanx second", "jax second")
 #: the processes that are measured; the columns "whole" come from the first and the third
 PROCESSES = ("phalanx", "cached", "jax", "phalanx second", "jax second")
-#: what the targets are about; of the others fewer rounds are enough
-COMPARED, FEWER = ("phalanx", "jax"), 3
+#: of what the targets leave out fewer rounds are enough
+COMPARED, FEWER = frozenset(PROCESSES) - {"cached"}, 3
+#: pairs of columns that are compared
+PAIRS = {"first in the process": ("jax", "phalanx"), "from start": ("jax whole", "phalanx whole"),
+         "second": ("jax second", "phalanx second")}
 TITLES = ("phalanx", "from disk", "jax", "phalanx from start", "jax from start", "phalanx second", "jax second")
 
 
@@ -131,11 +134,13 @@ def medians(name: str, options: argparse.Namespace) -> dict[str, float]:
 
 def table(rows: dict[str, dict[str, float]]) -> str:
     """The medians as Markdown."""
-    lines = [f"| workload | {', ms | '.join(TITLES)}, ms | jax / phalanx |", "|---|" + "---:|" * (len(TITLES) + 1)]
+    ratios = [f"jax / phalanx, {how}" for how in PAIRS]
+    lines = [f"| workload | {', ms | '.join(TITLES)}, ms | {' | '.join(ratios)} |",
+             "|---|" + "---:|" * (len(TITLES) + len(PAIRS))]
     for name, row in rows.items():
         cells = [f"{1e3 * row[c]:.0f}" if c in row else "" for c in COLUMNS]
-        ratio = f"{row['jax'] / row['phalanx']:.2f}" if "jax" in row else ""
-        lines.append(f"| {name} | {' | '.join(cells)} | {ratio} |")
+        found = [f"{row[theirs] / row[ours]:.2f}" if theirs in row else "" for theirs, ours in PAIRS.values()]
+        lines.append(f"| {name} | {' | '.join([*cells, *found])} |")
     return "\n".join(lines)
 
 

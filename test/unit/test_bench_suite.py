@@ -300,7 +300,8 @@ def test_rows_ratios_and_limits(data):
 def test_the_report(data, tmp_path):
     (tmp_path / "import_time.json").write_text('{"import numpy": 0.1, "import phalanx": 0.14}')
     (tmp_path / "first_call.json").write_text(json.dumps({"seconds": {
-        "softmax": {"phalanx": 0.2, "jax": 0.1}, "5000 operations": {"phalanx": 2.0, "jax": 4.0}}}))
+        "softmax": {"phalanx": 0.2, "jax": 0.1, "phalanx second": 0.1, "jax second": 0.2},
+        "5000 operations": {"phalanx": 2.0, "jax": 4.0}}}))
     (tmp_path / "memory.json").write_text(json.dumps({"bytes": {"softmax": {"phalanx": {"a": 5}, "jax": {"a": 4}}}}))
     text = report.markdown(data, tmp_path)
     assert "| matmul_bias_relu 64 | 20 ms | 40 ms | 30 ms | 22 ms |  | jax | 1.50 | 50 % |" in text
@@ -309,7 +310,8 @@ def test_the_report(data, tmp_path):
     assert "least 1.10; short of it: matmul_bias_relu 64 x1 1.10" in text
     assert "square_add 16M x1 90 % | yes" in text
     assert "1.40 times, 140 ms | yes" in text
-    assert "5000 operations 2 s; under 1.0: softmax 0.50 | **no**" in text
+    assert ("5000 operations 2 s; first in a process, imports excluded: mean 1.00, under 1.0: softmax 0.50; "
+            "after another function: mean 2.00, under 1.0: none | **no**") in text
     assert "more bytes than XLA: softmax a 5 to 4 | **no**" in text
     assert "mean 2.00 of 1 cases; under 1.7: none | yes" in text
     assert "| multiply-add, float32 | 1 | 100 GFLOP/s |" in text
