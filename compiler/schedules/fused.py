@@ -7,7 +7,7 @@ levels is kept from its first one, in an output that is not final yet or in scra
 
 from __future__ import annotations
 
-from phalanx.compiler.schedules.cluster import Cluster, Node, Output, Value
+from phalanx.compiler.schedules.cluster import Cluster, Node, Operand, Output, Positions, Value, View, identity
 from phalanx.dialects.records import field, record
 
 SAVE_COST = 8
@@ -48,11 +48,16 @@ def plan_levels(cluster: Cluster, placed: dict[Node, list[int | None]], reduced:
             plan.store_level[number] = plan.last if output.aliased else plan.level[node]
     if plan.last:
         covering = {node for node in plan.full if None not in placed[node]}
-        _plan_kept(cluster, plan, covering, scratch)
+        if not _plan_kept(cluster, plan, covering, scratch, overwrite=not scratch):
+            plan.kept.clear()
+            plan.holder.clear()
+            _plan_kept(cluster, plan, covering, scratch, overwrite=False)
     return plan
 
 
-def _plan_kept(cluster: Cluster, plan: Plan, covering: set[Node], scratch: bool) -> None:
+def _plan_kept(cluster: Cluster, plan: Plan, covering: set[Node], scratch: bool, overwrite: bool) -> bool:
+    """Chooses what is kept where; False when memory would be overwritten (which `overwrite` allows) and read later."""
+    evaluated: dict[Node, set[int]] = {}
     uses: dict[Node, set[int]] = {node: set() for node in cluster.nodes}
     for number, level in plan.store_level.items():
         uses[_source(cluster.outputs[number]).node].add(level)
@@ -64,6 +69,8 @@ def _plan_kept(cluster: Cluster, plan: Plan, covering: set[Node], scratch: bool)
         levels = {plan.level[node]} if node.is_reduction else uses[node]
         if node in covering and len(levels) > 1 and cost[node] >= SAVE_COST and len(node.values) == 1:
             holder = _holder(cluster, plan, covering, node, min(levels), taken)
+            if holder is None and overwrite:
+                holder = _overwritten(cluster, plan, covering, node, taken)
             if holder is not None or scratch:
                 plan.kept[node] = min(levels)
                 plan.holder[node] = holder
@@ -72,6 +79,13 @@ def _plan_kept(cluster: Cluster, plan: Plan, covering: set[Node], scratch: bool)
             for source in _values(node):
                 if source.node in plan.full:
                     uses[source.node] |= levels
+        evaluated[node] = levels
+    for node, holder in plan.holder.items():
+        if holder is not None and cluster.outputs[holder].aliased:
+            readers = _readers(cluster, cluster.outputs[holder])
+            if any(max(evaluated[reader], default=0) > plan.kept[node] for reader in readers):
+                return False
+    return True
 
 
 def _holder(cluster: Cluster, plan: Plan, covering: set[Node], node: Node, first: int, taken: set[int]) -> int | None:
@@ -87,6 +101,36 @@ def _holder(cluster: Cluster, plan: Plan, covering: set[Node], node: Node, first
             taken.add(number)
             return number
     return None
+
+
+def _overwritten(cluster: Cluster, plan: Plan, covering: set[Node], node: Node, taken: set[int]) -> int | None:
+    """An output written over an input, point by point, whose memory can hold the node's value once the input is read."""
+    for number, level in plan.store_level.items():
+        output = cluster.outputs[number]
+        other = _source(output).node
+        free = number not in taken and output.aliased and level == plan.last
+        if not free or output.view.element != node.values[0].element or other is node or other not in covering:
+            continue
+        whole = identity(len(output.view.sizes))
+        reads = [o for reader in _readers(cluster, output) for o in reader.operands if _reads(o, output)]
+        if all(read.source == output.view and read.map == whole for read in reads) and not _asks_for_positions(cluster):
+            taken.add(number)
+            return number
+    return None
+
+
+def _readers(cluster: Cluster, output: Output) -> list[Node]:
+    """The nodes that read the memory of an output."""
+    return [node for node in cluster.nodes if any(_reads(operand, output) for operand in [*node.operands, *node.inits])]
+
+
+def _reads(operand: Operand, output: Output) -> bool:
+    return isinstance(operand.source, View) and operand.source.pointer == output.view.pointer
+
+
+def _asks_for_positions(cluster: Cluster) -> bool:
+    """Whether there may be searches, which go back to what they have read."""
+    return any(isinstance(operand.source, Positions) for node in cluster.nodes for operand in node.operands)
 
 
 def _values(node: Node) -> list[Value]:

@@ -211,3 +211,29 @@ def test_exported(tmp_path):
     px.export(classes, path, "f32[n,6]", "f32[6,13]", "f32[13]", name="classes")
     x, w, bias = data(700, 6), data(6, 13), data(13)
     agree(px.asarray(px.load(path)(x, w, bias)), softmax64(x.astype(np.float64) @ w + bias))
+
+
+@pytest.mark.parametrize("spec", ["f32[n,m]", "f32[6,20000]"])
+def test_exponentials_are_kept_in_memory_that_is_overwritten(spec):
+    """A row too long for scratch, or of a named length: the result's memory, which is an input's, holds them."""
+    def plain(x):
+        return px.softmax(x, axis=-1)
+
+    def read_again(x):
+        return px.softmax(x, axis=-1) * x + x[:, 0][:, None]
+
+    def positions(x):
+        powers = px.exp(x - px.max(x, axis=1, keepdims=True))
+        return powers / px.sum(powers, axis=1, keepdims=True) + px.argmax(x, axis=1)[:, None].astype(px.float32)
+
+    x = data(6, 20000)
+    x[2, 5], x[3, 7], x[4, 9] = np.inf, -np.inf, np.nan
+    with np.errstate(all="ignore"):
+        weights = softmax64(x.astype(np.float64))
+        powers = np.exp(x.astype(np.float64) - x.max(1, keepdims=True))
+        last = powers / powers.sum(1, keepdims=True) + x.argmax(1)[:, None]
+        expected = {plain: weights, read_again: weights * x + x[:, :1], positions: last}
+    for function, wanted in expected.items():
+        compiled = px.compile(px.jit(function, donate=("x",)), spec)
+        agree(compiled(px.asarray(x.copy())), wanted)
+    assert px.compile(px.jit(plain, donate=("x",)), spec).text("scheduled").count("math.exp") == 1
