@@ -267,6 +267,8 @@ def maximum(lhs: Size, rhs: Size) -> Size:
     try:
         return lhs if lhs >= rhs else rhs
     except TraceError:
+        if (rhs >= lhs) is True:
+            return rhs
         left, right = sorted((Dim.of(lhs), Dim.of(rhs)), key=str)
         return Dim({(("max", left, right),): 1})
 
@@ -278,6 +280,8 @@ def minimum(lhs: Size, rhs: Size) -> Size:
     try:
         return rhs if lhs >= rhs else lhs
     except TraceError:
+        if (rhs >= lhs) is True:
+            return lhs
         left, right = sorted((Dim.of(lhs), Dim.of(rhs)), key=str)
         return Dim({(("min", left, right),): 1})
 

@@ -5,6 +5,7 @@ Inside a traced function they build into its trace; outside they are a `defn` of
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import inspect
 from collections.abc import Callable, Sequence
@@ -282,7 +283,7 @@ class custom_vjp:
     """A function with a gradient rule of its own, given by `defvjp(forward, backward)`.
 
     `forward(*args)` returns `(value, residuals)`; `backward(residuals, cotangent)` returns one cotangent per
-    positional argument (None: zero).
+    positional argument (None: zero). Both may call the function, which there has no rule.
 
     >>> @px.custom_vjp
     ... def clip_gradient(x):
@@ -308,11 +309,27 @@ class custom_vjp:
                              hint="call .defvjp(forward, backward)")
         if kwargs:
             args = inspect.signature(self.function).bind(*args, **kwargs).args
-        if state.current() is None:
+        if state.current() is None or self in _rules.get():
             return self.function(*args)
         from phalanx.compiler.transforms.custom import call  # MLIR is loaded by now
 
-        return call(_trace(), self.function, self.forward, self.backward, args)
+        return call(_trace(), self.function, self._rule(self.forward), self._rule(self.backward), args)
+
+    def _rule(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """`rule`, in which the function is itself without a rule."""
+
+        def run(*args: Any) -> Any:
+            token = _rules.set((*_rules.get(), self))
+            try:
+                return rule(*args)
+            finally:
+                _rules.reset(token)
+
+        return run
+
+
+#: The functions whose rules are being traced.
+_rules: contextvars.ContextVar[tuple[custom_vjp, ...]] = contextvars.ContextVar("phalanx_rules", default=())
 
 
 def _trace() -> Any:
