@@ -1,0 +1,24 @@
+"""Products of few rows: two register blocks of equal height, and the same numbers whatever the height."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import phalanx as px
+from phalanx.compiler.schedules.blocking import choose
+from phalanx.compiler.targets.isa import isa
+
+
+@pytest.mark.parametrize(("rows", "height"), [(8, 12), (12, 12), (13, 12), (14, 7), (16, 8), (20, 10), (24, 12), (40, 12)])
+def test_height_of_a_register_block(rows, height):
+    assert choose(isa("x86-64-v4"), "f32", (rows, 1024, 256), (256, 1), (1, 1024)).rows == height
+
+
+@pytest.mark.parametrize("rows", [13, 14, 16, 18, 20, 23, 24])
+@pytest.mark.parametrize("columns", [33, 100, 1024])
+def test_numbers(rows, columns):
+    rng = np.random.default_rng(rows)
+    a, b, bias = (rng.integers(-9, 9, shape).astype(np.float32) for shape in ((rows, 300), (300, columns), (columns,)))
+    found = px.jit(lambda x, y, z: px.maximum(x @ y + z, 0))(a, b, bias)
+    np.testing.assert_array_equal(np.asarray(found), np.maximum(a @ b + bias, 0))
