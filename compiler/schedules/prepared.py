@@ -37,7 +37,9 @@ def panels_of(product: Product, width: int, captured: frozenset[int]) -> Panels 
         return None
     argument = next((number for number in captured if access.view.pointer == f"%p{number}"), None)
     nbytes = element_bytes(element)
-    if argument is None or not (isinstance(column_step, int) and isinstance(depth_step, int)) or columns * depth * nbytes < LEAST_BYTES:
+    if argument is None or columns * depth * nbytes < LEAST_BYTES:
+        return None
+    if not (isinstance(column_step, int) and isinstance(depth_step, int)):
         return None
     return Panels(argument, nbytes, access.offset * nbytes, columns, column_step, depth, depth_step, width)
 
