@@ -26,7 +26,7 @@ ALIGNMENT = 64
 # 512x1000: 24 instead of 36 ms, 252 us both). LLVM's own O1 does not vectorise loops at all.
 _QUICK_PASSES = (
     "function(sroa,early-cse<memssa>,simplifycfg,COMBINE),cgscc(inline),globaldce,"
-    "function(sroa,early-cse<memssa>,COMBINE,simplifycfg,loop-mssa(loop-rotate,licm),loop(indvars,loop-idiom,loop-deletion),"
+    "function(sroa,early-cse<memssa>,COMBINE,simplifycfg,loop-mssa(loop-rotate,licm),loop(loop-idiom,loop-deletion),"
     "loop-vectorize,COMBINE,simplifycfg,loop-mssa(licm))"
 ).replace("COMBINE", "instcombine<no-verify-fixpoint>")
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 
 from phalanx.compiler.targets.llvm_c import Linkage, LlvmModule, Visibility
 
-# Instructions. Below, a second thread and a copy of the module (2 ms) cost more than they save.
-_WORTH_PARTS = 1000
-_LARGE = 100
+# As `LlvmModule.sizes` weighs functions, thirty to a millisecond. Below, a second thread and a copy of the module (2 ms)
+# cost more than they save.
+_WORTH_PARTS = 300
+_LARGE = 40
 
 #: dropped first, so that no pass spends time on them
 _FORGET_OTHERS = "elim-avail-extern"
@@ -50,7 +51,7 @@ def in_parts(llvm: LlvmModule, exported: Sequence[str], compile_part: Callable[[
 
 
 def _shares(llvm: LlvmModule, exported: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """The large functions in two lists of about as many instructions; None when there is too little to share.
+    """The large functions in two lists of about the same weight; None when there is too little to share.
 
     Exported ones are not dealt out, however large many arguments make them: they stay with the first part.
     """

@@ -15,8 +15,8 @@ from phalanx.runtime import jit
 from phalanx.runtime.object_file import join, read_symbols, separate
 
 
-def source(functions: int, extra: str = "") -> str:
-    """`entry(x)` calls functions of a few hundred instructions each, which use each other and a small one."""
+def source(functions: int, extra: str = "", length: int = 300) -> str:
+    """`entry(x)` calls functions of `length` instructions each, which use each other and a small one."""
     lines = ["@table = internal constant [2 x i64] [i64 3, i64 5]", extra, """
 define internal i64 @small(i64 %x) {
   %at = getelementptr [2 x i64], ptr @table, i64 0, i64 1
@@ -26,10 +26,11 @@ define internal i64 @small(i64 %x) {
 }"""]
     for i in range(functions):
         body = "\n".join(f"  %v{j + 1} = mul i64 %v{j}, %x" if j % 2 else f"  %v{j + 1} = xor i64 %v{j}, {j * 7 + i}"
-                         for j in range(300))
+                         for j in range(length))
         after = f"  %w = call i64 @large{i + 1}(i64 %z)\n  ret i64 %w" if i + 1 < functions else "  ret i64 %z"
-        lines.append(f"define internal i64 @large{i}(i64 %x) noinline {{\n  %v0 = add i64 %x, 1\n{body}\n"
-                     f"  %z = call i64 @small(i64 %v300)\n{after}\n}}")
+        lines.append(f"define internal i64 @large{i}(i64 %x) noinline {{\n  %v0 = add i64 %x, 1\n"
+                     f"  br label %rest\nrest:\n{body}\n"
+                     f"  %z = call i64 @small(i64 %v{length})\n{after}\n}}")
     lines.append("define i64 @entry(i64 %x) {\n  %y = call i64 @large0(i64 %x)\n  ret i64 %y\n}")
     return "\n".join(lines)
 
@@ -55,7 +56,8 @@ def value(objects: list[bytes]) -> int:
 
 def test_an_entry_that_is_large_itself_stays_visible() -> None:
     body = "\n".join(f"  %v{j + 1} = mul i64 %v{j}, %x" for j in range(700))
-    entry = f"define i64 @entry(i64 %x) {{\n  %v0 = call i64 @large0(i64 %x)\n{body}\n  ret i64 %v700\n}}"
+    entry = ("define i64 @entry(i64 %x) {\n  %v0 = call i64 @large0(i64 %x)\n  br label %rest\nrest:\n"
+             f"{body}\n  ret i64 %v700\n}}")
     text = source(6).replace(source(6)[source(6).index("define i64 @entry"):], entry)
     objects = compiled(text)
     assert len(objects) == 2 and read_symbols(join(objects)).defined == ("entry",)
@@ -79,7 +81,7 @@ def test_the_same_module_gives_the_same_parts() -> None:
     assert compiled(source(5)) == compiled(source(5))
 
 
-@pytest.mark.parametrize("text", [source(1), source(2), source(6, "@counter = internal global i64 0")],
+@pytest.mark.parametrize("text", [source(1), source(2, length=100), source(6, "@counter = internal global i64 0")],
                          ids=["one function", "small", "a variable"])
 def test_others_stay_whole(text: str) -> None:
     assert len(compiled(text)) == 1
@@ -128,3 +130,27 @@ def test_many_arguments_make_an_entry_as_large_as_a_function() -> None:
         return total
 
     assert px.jit(function)(*arrays).shape == (3, 3)
+
+
+def test_functions_are_weighed_by_what_passes_work_on() -> None:
+    text = source(1, """
+define i64 @straight(i64 %x) {
+  %y = add i64 %x, 1
+  ret i64 %y
+}
+define i64 @loop(i64 %x) {
+entry:
+  br label %body
+body:
+  %i = phi i64 [ 0, %entry ], [ %n, %body ]
+  %n = add i64 %i, 1
+  %b = icmp slt i64 %n, %x
+  br i1 %b, label %body, label %done
+done:
+  ret i64 %n
+}""")
+    with llvm_c.parse(text) as module:
+        module.allow_negative_offsets()
+        assert module.sizes["straight"] == 0
+        assert 300 <= module.sizes["large0"] < 310
+        assert 40 < module.sizes["loop"] < 80
