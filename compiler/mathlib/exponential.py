@@ -6,12 +6,19 @@ polynomial for e**r fitted with Remez's exchange, then an exact scaling by 2**n.
 
 from __future__ import annotations
 
+import math
+
 from phalanx.compiler.mathlib.emitter import Emitter, Pair, Value
 
 LOG2_E = 1.4426950408889634
 # The high parts end in zeros, so that n * high is exact for every n that occurs.
 LN2_SPLIT_32 = (0.693359375, -2.12194440e-4)
 LN2_SPLIT_64 = (6.93147180369123816490e-01, 1.90821492927058770002e-10)
+
+# Below the first the result is 0, above the second inf; from n = the third on e**r 2**n is normal, below it is times 2**(the
+# fourth).
+_RANGE_32 = (-105.0, 88.72283172607422, -125.0, 64)
+_RANGE_64 = (-746.0, 709.782712893384, -1021.0, 128)
 
 # (e**r - 1 - r) / r**2; relative error of e**r: 2**-28 and 2**-58.
 EXP_32 = (0.49999994, 0.16666515, 0.041668456, 0.008369419, 0.001381314)
@@ -63,30 +70,51 @@ EXP2_OF_SINGLE_64 = (0.6931471807068369, 0.24022651070999326, 0.0555041036000928
 
 
 def exp(emitter: Emitter, x: Value) -> Value:
-    """e**x over the whole range, denormal results included."""
-    return exp_scaled(emitter, x, 0)
+    """e**x over the whole range, denormal results included.
+
+    The exponent is added to the bits of e**r. Where that would leave the normal numbers below, it is raised first and the
+    product with a power of two rounds once; x above the largest argument with a finite result, and NaN, go their own way.
+    """
+    low, largest, least, lift = _RANGE_64 if emitter.is_double else _RANGE_32
+    mantissa = emitter.format.mantissa
+    shifted, number, reduced = _reduce_by_ln2(emitter, emitter.clamp_below(x, low))
+    bits = emitter.bits(_exp_reduced(emitter, reduced)) + (emitter.bits(shifted) << mantissa)
+    small = number < least
+    result = emitter.from_bits(emitter.select(small, bits + (lift << mantissa), bits))
+    result = emitter.select(small, result * 2.0**-lift, result)
+    return emitter.select(x <= largest, result, x + math.inf)
 
 
 def exp_scaled(emitter: Emitter, x: Value, shift: int) -> Value:
     """e**x * 2**shift without an intermediate overflow (shift is a small integer)."""
     low, high = (-746.0, 712.0) if emitter.is_double else (-105.0, 90.0)
     x = emitter.clamp_below(emitter.clamp_above(x, high), low)
-    exponent, reduced = reduce_by_ln2(emitter, x)
-    return emitter.scale(_exp_reduced(emitter, reduced), exponent + shift if shift else exponent)
+    shifted, _, reduced = _reduce_by_ln2(emitter, x)
+    exponent = emitter.bits(shifted) - (emitter.format.pattern(emitter.format.magic) - shift)
+    return emitter.scale(_exp_reduced(emitter, reduced), exponent)
 
 
 def exp_normal(emitter: Emitter, x: Value) -> Value:
     """e**x where the caller knows that the result is a normal number: one scaling step."""
-    exponent, reduced = reduce_by_ln2(emitter, x)
-    return _exp_reduced(emitter, reduced) * emitter.power_of_two(exponent)
+    grown, power = exp_normal_parts(emitter, x)
+    return grown * power
 
 
-def reduce_by_ln2(emitter: Emitter, x: Value) -> tuple[Value, Value]:
-    """x = n ln 2 + r: (n as an integer, r)."""
-    number, exponent = emitter.round_to_integer(x * LOG2_E)
+def exp_normal_parts(emitter: Emitter, x: Value) -> Pair:
+    """The factors of e**x where it is a normal number: e**r and a power of two."""
+    shifted, _, reduced = _reduce_by_ln2(emitter, x)
+    form = emitter.format
+    power = emitter.from_bits((emitter.bits(shifted) << form.mantissa) + form.pattern(1.0))
+    return _exp_reduced(emitter, reduced), power
+
+
+def _reduce_by_ln2(emitter: Emitter, x: Value) -> tuple[Value, Value, Value]:
+    """x = n ln 2 + r: (a number whose bits end in n, n, r). Shifted up to the exponent, only n is left of those bits."""
+    shifted = emitter.fma(x, LOG2_E, emitter.constant(emitter.format.magic))
+    number = shifted - emitter.format.magic
     high, low = LN2_SPLIT_64 if emitter.is_double else LN2_SPLIT_32
     reduced = emitter.fma(number, -high, x)
-    return exponent, emitter.fma(number, -low, reduced)
+    return shifted, number, emitter.fma(number, -low, reduced)
 
 
 def _reduce_by_ln2_exactly(emitter: Emitter, x: Value) -> tuple[Value, Value, Value]:
