@@ -84,7 +84,7 @@ def choose(
     if isinstance(columns, int) and columns <= lanes:
         width, block_rows = lanes, max(block_rows, NARROW_ROWS)
     if isinstance(rows, int) and block_rows < rows <= DIRECT_ROWS * block_rows:
-        # Two blocks of equal height: a low one reads the right operand again for few rows.
+        # Blocks of equal height where they can be: a low one reads the right operand again for few rows.
         groups = -(-rows // block_rows)
         block_rows = rows // groups if rows % groups == 0 else block_rows
     depth_block = balanced(depth, isa.l1_bytes * 3 // 4 // (block_rows * nbytes))
