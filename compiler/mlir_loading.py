@@ -108,8 +108,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def _fill_later(name: str) -> None:
-    """Put a module into `sys.modules` that is imported when something in it is first asked for."""
-    spec = importlib.util.find_spec(name)
+    """Put a module into `sys.modules` that is imported when something in it is first asked for; not if there is none."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return
     if spec is None or spec.loader is None or name in sys.modules:
         return
     loader = spec.loader = importlib.util.LazyLoader(spec.loader)
@@ -127,7 +130,7 @@ def load_mlir() -> None:
         if _done:
             return
         open_ahead()
-        if "mlir" in sys.modules and any(thread.is_alive() for thread in _opening):
+        if any(thread.is_alive() for thread in _opening):
             for name in _LAZY:
                 _fill_later(name)
             for name in _MEANWHILE:
