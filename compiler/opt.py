@@ -256,7 +256,13 @@ def run_passes(text: str, arguments: Arguments, announcer: Announcer) -> int:
             print(problem, file=sys.stderr)
         failed = failed or bool(problems)
     if not arguments.verify_diagnostics:
-        _write(f"{SEPARATOR}\n".join(printed), arguments.output)
+        try:
+            _write(f"{SEPARATOR}\n".join(printed), arguments.output)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            print(f"error: phalanx-opt: cannot write {arguments.output}: {error.strerror}", file=sys.stderr)
+            failed = True
     return int(failed)
 
 

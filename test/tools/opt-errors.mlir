@@ -2,8 +2,8 @@
 
 // RUN: not phalanx-opt %s --px-cse 2>&1 | FileCheck %s --check-prefix=SYNTAX
 // SYNTAX: error: syntax: use of undeclared SSA value name
-// SYNTAX-NEXT: --> {{.*}}opt-errors.mlir:[[#@LINE+30]]:17
-// SYNTAX: {{^}}[[#@LINE+29]] |   %0 = "px.exp"(%unknown)
+// SYNTAX-NEXT: --> {{.*}}opt-errors.mlir:[[#@LINE+33]]:17
+// SYNTAX: {{^}}[[#@LINE+32]] |   %0 = "px.exp"(%unknown)
 // SYNTAX-NEXT: |{{ +}}^
 // SYNTAX-NOT: Traceback
 
@@ -30,6 +30,9 @@
 
 // RUN: not phalanx-opt %t.nowhere 2>&1 | FileCheck %s --check-prefix=FILE
 // FILE: error: phalanx-opt: cannot read {{.*}}: No such file or directory
+
+// RUN: not phalanx-opt %t.mlir -o %t.nowhere/out.mlir 2>&1 | FileCheck %s --check-prefix=OUTPUT
+// OUTPUT: error: phalanx-opt: cannot write {{.*}}: No such file or directory
 
 func.func @f() -> tensor<4xf32> {
   %0 = "px.exp"(%unknown) : (tensor<4xf32>) -> tensor<4xf32>
