@@ -20,6 +20,8 @@ FEWEST_ROWS = 8
 """Products of fewer rows are read-outs of a matrix, which rather share their columns among threads."""
 
 _ELEMENTS = ("f32", "f64")
+_NARROW = ("f16", "bf16")
+"""What the operand of the second product may be as well; sums are wider."""
 
 
 class Chain:
@@ -48,11 +50,13 @@ class Chain:
                 return "the rows in the middle are used elsewhere too"
             if tensor.role != "row" and not self._handed_on(tensor):
                 return "what follows the second product reads whole rows of the first"
-        elements = {str(tensor.element) for tensor in (*first.outputs, *last.outputs, self.weights)}
-        if not elements <= set(_ELEMENTS):
+        elements = {str(tensor.element) for tensor in (*first.outputs, *last.outputs)}
+        if not elements <= set(_ELEMENTS) or str(self.weights.element) not in (*_ELEMENTS, *_NARROW):
             return f"only chains of {' and '.join(_ELEMENTS)} have a schedule"
         if len(elements) > 1:
             return "its products have different dtypes"
+        if str(self.weights.element) not in elements and not isinstance(columns(self.middle), int):
+            return "its rows, of a length that is not known, change their dtype"
         if any(init.tensor is not None for node in (first, last) for init in node.inits):
             return "a product is added to what is there"
         if any(_asks_position(node) for node in self.nodes):

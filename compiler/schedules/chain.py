@@ -123,13 +123,16 @@ class Chain:
     def _block_rows(self) -> int:
         """As many rows as stay in the second-level cache, split evenly; without a rest where that is possible.
 
-        They are half of the cache where matrices are packed for every block; else fewer rows are as fast.
+        They are half of the cache where matrices are packed for every block, all of it where these are widened as well;
+        without a second product fewer rows are as fast.
         """
+        weights = self.structure.weights
         share = 2 if self.structure.last else 8
         grain, _ = self.isa.gemm_tile(self.element)
         stride = self._stride()
         if isinstance(stride, int):
             most = max(LEAST_ROWS, self.isa.l2_bytes // share // (stride * element_bytes(self.element)))
+            most *= 2 if weights is not None and weights.element != self.element else 1
         else:
             most = max(self._given_rows() // self.isa.cores, grain)
         rows = self.structure.sizes[self.structure.rows]
@@ -226,7 +229,7 @@ class Chain:
         structure, writer = self.structure, self.writer
         memory = self._held(structure.scores, structure.dims[structure.first], places, self._scratch(part))
         held = {structure.scores.key: memory}
-        kept = [] if structure.weights is None else [(structure.weights, memory)]
+        kept = [] if structure.weights is None else [(structure.weights, self._weights(structure.weights, memory))]
         for value in self._row_values():
             row = self.workspace.allocate(writer, value.element, self.block_rows)
             view = View(row.pointer, row.element, row.sizes, (1,), row.offset)
@@ -239,6 +242,15 @@ class Chain:
             turn()
             if structure.last:
                 self.emitter(slicer.part(structure.last, {value.key: view for value, view in kept})).emit()
+
+    def _weights(self, value: Value, scores: View) -> View:
+        """Where the operand of the second product stands: over the scores, unless it is of another type."""
+        if value.element == self.element:
+            return scores
+        stride = self._stride()
+        assert isinstance(stride, int)
+        rows = self.workspace.allocate(self.writer, value.element, self.block_rows * stride)
+        return replace(rows, sizes=scores.sizes, strides=scores.strides)
 
     def _scratch(self, part: Index) -> View:
         """Memory for a block of rows: the workspace, or a part of the argument where the length of rows is not known."""

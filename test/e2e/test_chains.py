@@ -114,6 +114,7 @@ def test_few_rows_are_not_a_chain():
 def test_dtypes(dtype, tolerance):
     q, k, v = (px.asarray(data(2, 20, 8)).astype(getattr(px, dtype)) for _ in range(3))
     expected = attention64(*(x.astype(px.float64).numpy() for x in (q, k, v)))
+    assert chains(attention, q, k, v) == 1
     found = px.jit(attention)(q, k, v)
     assert str(found.dtype).endswith(dtype)
     agree(found.astype(px.float64), expected, tolerance)
@@ -131,6 +132,19 @@ def test_causal_mask():
     assert chains(causal, q, k, v) == 1
     bias = np.where(np.arange(40)[:, None] >= np.arange(40), 0.0, -np.inf)
     agree(px.jit(causal)(q, k, v), attention64(q, k, v, bias))
+
+
+@pytest.mark.parametrize(("batch", "rows", "columns"), [((), 33, 70), ((2, 3), 200, 37), ((1,), 400, 2), ((2,), 13, 600)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 4e-2), ("float16", 4e-3)])
+def test_rows_of_16_bits(batch, rows, columns, dtype, tolerance):
+    shapes = (*batch, rows, 16), (*batch, columns, 16), (*batch, columns, 9)
+    q, k, v = (px.asarray(data(*shape)).astype(getattr(px, dtype)) for shape in shapes)
+    assert chains(attention, q, k, v) == 1
+    expected = attention64(*(x.astype(px.float64).numpy() for x in (q, k, v)))
+    agree(px.jit(attention)(q, k, v).astype(px.float64), expected, tolerance)
+    named = [f"{dtype}[{','.join(map(str, batch))}{',' if batch else ''}{name},{x.shape[-1]}]"
+             for name, x in zip(("t", "s", "s"), (q, k, v), strict=True)]
+    agree(px.compile(attention, *named)(q, k, v).astype(px.float64), expected, tolerance)
 
 
 def test_rows_without_anything_and_special_values():
