@@ -10,7 +10,10 @@ from phalanx.compiler.schedules.blocking import choose
 from phalanx.compiler.targets.isa import isa
 
 
-@pytest.mark.parametrize(("rows", "height"), [(8, 12), (12, 12), (13, 12), (14, 7), (16, 8), (20, 10), (24, 12), (40, 10), (100, 12), (300, 12)])
+HEIGHTS = [(8, 12), (12, 12), (13, 12), (14, 7), (16, 8), (20, 10), (24, 12), (40, 10), (100, 12), (300, 12)]
+
+
+@pytest.mark.parametrize(("rows", "height"), HEIGHTS)
 def test_height_of_a_register_block(rows, height):
     assert choose(isa("x86-64-v4"), "f32", (rows, 1024, 256), (256, 1), (1, 1024)).rows == height
 
