@@ -9,7 +9,6 @@ import phalanx as px
 from phalanx.compiler.schedules.blocking import choose
 from phalanx.compiler.targets.isa import isa
 
-
 HEIGHTS = [(8, 12), (12, 12), (13, 12), (14, 7), (16, 8), (20, 10), (24, 12), (40, 10), (100, 12), (300, 12)]
 
 
