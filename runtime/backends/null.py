@@ -21,17 +21,14 @@ NOWHERE = Device("null", 0)
 class Shadow:
     """A tensor without elements."""
 
-    __slots__ = ("__weakref__", "counter", "dtype", "freed", "shape")
+    __slots__ = ("__weakref__", "counter", "dtype", "freed", "nbytes", "shape")
 
     def __init__(self, dtype: DType, shape: tuple[int, ...], counter: MemoryCounter) -> None:
         self.dtype = dtype
         self.shape = shape
         self.counter = counter
+        self.nbytes = math.prod(shape) * dtype.itemsize  # modules are gone when the last tensors are freed at exit
         self.freed = False
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
 
     def free(self) -> bool:
         """Take the bytes off the count once."""
