@@ -72,7 +72,7 @@ examples: $(VENV)/.test  ## run every example
 # The whole suite takes at most 30 minutes on two quiet cores; ARGS goes to the harness: ARGS='--only softmax --quick'.
 bench: $(VENV)/.test  ## measure against the peers, write benchmarks/RESULTS.md (ARGS=--quick; --resume)
 	@test -x $(PEERS)/bin/python || echo 'no peers yet: `make bench-peers` installs them'
-	@$(BIN)/python -m benchmarks.harness $(ARGS)
+	@$(BIN)/python -m benchmarks.harness $(if $(wildcard $(PEERS)/bin/python),--peers-python $(PEERS)/bin/python) $(ARGS)
 
 bench-targets: $(VENV)/.test  ## measure first calls, memory, imports and calls for the same report (ten minutes)
 	-@$(BIN)/python benchmarks/import_time.py --json benchmarks/import_time.json
