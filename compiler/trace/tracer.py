@@ -78,6 +78,11 @@ class Tracer(Described[Size]):
     def __complex__(self) -> NoReturn:
         self._refuse("complex()", "stay with tensors")
 
+    def __format__(self, spec: str) -> str:
+        if spec:
+            self._refuse(f"the format {spec!r}", "print values with px.print(x), or format the result outside the defn")
+        return str(self)
+
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         self._refuse("a NumPy call", "call the px function of the same name instead of the numpy one, "
                      "or px.io_call(function, x) to run host code")

@@ -117,6 +117,9 @@ class gather(Indexing):
         emit(scatter, [zeros_like(x), ct, *indices], {"axes": axes, "combine": "add", "mode": "clip"}),
         *[None] * len(indices))
 
+    accumulate = lambda total, ct, x, *indices, axes: (
+        emit(scatter, [total, ct, *indices], {"axes": axes, "combine": "add", "mode": "clip"}))
+
     @classmethod
     def batch(cls, size: Size, batched: Sequence[bool], operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
         x, *indices = operands

@@ -204,6 +204,11 @@ class dynamic_slice(Movement):
         emit(dynamic_update_slice, [zeros_like(x), ct, *starts], {}), *[None] * len(starts))
 
     @classmethod
+    def accumulate(cls, total: Any, ct: Any, x: Any, *starts: Any, sizes: Any) -> Any:
+        window = emit(cls, [total, *starts], {"sizes": sizes})
+        return emit(dynamic_update_slice, [total, window + ct, *starts], {})
+
+    @classmethod
     def batch(cls, size: Size, batched: Sequence[bool], operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
         x, *starts = operands
         if not any(batched[1:]):

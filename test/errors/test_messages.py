@@ -60,6 +60,8 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "if on a tensor": (
         lambda: compiled(lambda x: 1 if x > 0 else 2, 1.0), px.TraceError, "truth value.*px.where"),
     "float of a tracer": (lambda: compiled(lambda x: float(x), 1.0), px.TraceError, r"float\(\).*astype"),
+    "a number format of a tracer": (
+        lambda: compiled(lambda x: f"{x:.3f}" and x, 1.0), px.TraceError, r"the format '.3f' of a traced tensor.*px.print"),
     "range of a tracer": (lambda: compiled(lambda n: list(range(n)), 3), px.TraceError, "px.fori_loop"),
     "numpy on a tracer": (
         lambda: compiled(lambda x: np.sin(x), 1.0), (px.TraceError, TypeError), "px.sin|__array_ufunc__|ufunc"),
