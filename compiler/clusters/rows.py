@@ -19,6 +19,12 @@ MATRIX_ELEMENTS = 1 << 16
 ROW_ELEMENTS = 1 << 11
 """Longest rows: of longer ones too few stay in the cache at a time."""
 
+NARROW_ROWS = 128
+"""Columns up to which joining pays wherever the rows would stand: wider products are faster on their own."""
+
+FAR_ELEMENTS = 1 << 22
+"""Elements of all rows from which they would leave the caches: then joining pays for wide rows too."""
+
 _ELEMENTS = ("f32", "f64")
 
 
@@ -53,6 +59,9 @@ class ReducedRows:
         matrix = product([length, *(first.domain[loop] for loop in first.reduced)])
         if not isinstance(length, int) or length > ROW_ELEMENTS or not isinstance(matrix, int) or matrix > MATRIX_ELEMENTS:
             return "its columns come from a matrix that may not stay in the cache"
+        whole = product(self.middle.domain)
+        if length > NARROW_ROWS and not (isinstance(whole, int) and whole >= FAR_ELEMENTS):
+            return f"wider than {NARROW_ROWS} columns, a product that stays in the caches is faster on its own"
         rows = loops_of_rows(first, reduced[0])
         fewest = largest(first, rows) if rows else 0
         if isinstance(fewest, int) and fewest < FEWEST_ROWS:
