@@ -62,7 +62,11 @@ class Maker:
             ctypes.cast(new, ctypes.c_void_p).value or 0)
 
     def __call__(self, table: Table) -> Any:
-        """A built-in function whose `self` is the table."""
+        """A built-in function whose `self` is the table.
+
+        The table keeps the code: two threads that make the first entries of a process at once have a maker each.
+        """
+        table.keep(self)
         return self._new(ctypes.addressof(self._definition), table, None)
 
 

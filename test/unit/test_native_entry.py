@@ -517,3 +517,22 @@ def test_a_loop_over_constant_bounds_gets_an_entry_too() -> None:
     looped = px.jit(lambda x: px.fori_loop(0, 3, lambda _, v: v * 2.0, x))
     for _ in range(3):
         np.testing.assert_array_equal(looped(px.asarray([1.0, 2.0])), [8.0, 16.0])
+
+
+def test_code_lives_as_long_as_what_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that make the first entries of a process each make the code; one of them is in no cache afterwards."""
+    makers, make_anew = [], code.maker.__wrapped__
+
+    def another() -> Any:
+        made = make_anew()
+        makers.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(code, "maker", another)
+    entry = px.compile(lambda x: x * 2, "f32[2,3]").entry
+    gc.collect()
+    assert len(makers) == 1 and makers[0]() is not None
+    np.testing.assert_array_equal(entry(X).numpy(), X * 2)
+    del entry
+    gc.collect()
+    assert makers[0]() is None
