@@ -61,7 +61,6 @@ class Block:
             start = address_of(self.storage)
             self.address = start + (-start) % ALIGNMENT
 
-
     def parts(self, count: int) -> list[Block]:
         """This block cut into `count` equal ones, which keep all of it mapped."""
         size = self.capacity // count

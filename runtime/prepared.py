@@ -55,7 +55,7 @@ class Panels:
 
 def panels_from(numbers: Sequence[int]) -> tuple[Panels, ...]:
     """What `numbers` of several panels, one after the other, say."""
-    length = len(Panels(*[0] * 8).numbers())
+    length = len(Panels.__match_args__)
     return tuple(Panels(*numbers[at:at + length]) for at in range(0, len(numbers), length))
 
 

@@ -6,7 +6,6 @@ Types are LLVM's; an index is an `i64`, and one known now stands in the text as 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from phalanx.compiler.schedules.scopes import Index, Scope, ScopedText
 
@@ -22,11 +21,6 @@ def llvm_element(element: str) -> str:
     ('float', 'i8')
     """
     return _ELEMENTS.get(element, element)
-
-
-def _nothing_from(body: Callable[[], None]) -> Sequence[str]:
-    body()
-    return ()
 
 
 class LlvmWriter(ScopedText):
@@ -81,11 +75,6 @@ class LlvmWriter(ScopedText):
         return [self.value(f"phi {kind} " + ", ".join(
                     f"[ {value}, %{way} ]" for value, way in zip([init, then][-len(ways):], ways, strict=True)), "r")
                 for kind, init, then in zip(types, inits, following, strict=True)]
-
-    def conditional(self, condition: str, then: Callable[[], None], otherwise: Callable[[], None] | None = None) -> None:
-        """A branch without results."""
-        branches = [then] if otherwise is None else [then, otherwise]
-        self.choose(condition, [partial(_nothing_from, branch) for branch in branches], [])
 
     def choose(self, condition: str, branches: Sequence[Callable[[], Sequence[str]]], types: Sequence[str]) -> list[str]:
         """One or two branches that return the values of the whole."""

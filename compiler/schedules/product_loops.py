@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -40,8 +41,8 @@ def uneven(size: Index, cut: Cut) -> float:
     return part * cut.parts / size - 1 if isinstance(size, int) and isinstance(part, int) else 0.0
 
 
-class ProductLoops:
-    """Base of the emitters: `_inside` writes one product at the current position of the outer loops."""
+class ProductLoops(ABC):
+    """Base of the emitters."""
 
     def __init__(self, cluster: Cluster, contracted: Contracted, workspace: Workspace, shared: Shared) -> None:
         self.cluster = cluster
@@ -83,16 +84,17 @@ class ProductLoops:
         """About which part of the time a cut costs."""
         return uneven(self.sizes[cut.loop], cut)
 
+    @abstractmethod
     def describe(self) -> str:
         """The schedule in words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _cuts(self) -> Sequence[tuple[int, int]]:
         """Loops of the product that may be shared, with what parts are multiples of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _inside(self) -> None:
-        raise NotImplementedError
+        """Write one product at the current position of the outer loops."""
 
     def _range(self, loop: int) -> tuple[Index, Index]:
         return self.bounds.get(loop, (0, self.sizes[loop]))

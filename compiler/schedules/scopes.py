@@ -5,12 +5,20 @@ What MLIR text (`text.py`) and LLVM IR text (`llvm_text.py`) have in common.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
 
 Index = int | str
 """A size, stride or position: known now (int) or the name of an index value in the text."""
 
 Monomial = tuple[int, tuple[str, ...]]
+
+
+def nothing_from(body: Callable[[], None]) -> Sequence[str]:
+    """Run a body that yields no values."""
+    body()
+    return ()
 
 
 class Scope:
@@ -21,7 +29,7 @@ class Scope:
         self.known: dict[str, str] = {}
 
 
-class ScopedText:
+class ScopedText(ABC):
     """Builds the body of one function.
 
     Pure values go to the outermost scope in which their operands exist, so addresses are computed once per
@@ -71,19 +79,30 @@ class ScopedText:
         """A line as it is written."""
         return line
 
+    # -- branches ------------------------------------------------------------------------------------
+
+    def conditional(self, condition: str, then: Callable[[], None], otherwise: Callable[[], None] | None = None) -> None:
+        """A branch without results."""
+        branches = [then] if otherwise is None else [then, otherwise]
+        self.choose(condition, [partial(nothing_from, branch) for branch in branches], [])
+
+    @abstractmethod
+    def choose(self, condition: str, branches: Sequence[Callable[[], Sequence[str]]], types: Sequence[str]) -> list[str]:
+        """One or two branches that return the values of the whole."""
+
     # -- index arithmetic ----------------------------------------------------------------------------
 
+    @abstractmethod
     def index(self, value: Index) -> str:
         """An index as an operand."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _arithmetic(self, operation: str, a: str, b: str) -> str:
         """`muli`, `addi`, `subi`, `minsi`, `maxsi`, `remsi` or `ceildivsi` of two operands, as text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _comparison(self, predicate: str, a: str, b: str) -> str:
         """A comparison of two operands, as text."""
-        raise NotImplementedError
 
     def monomial(self, value: Index) -> Monomial:
         """The value as integer times a product of named values: equal monomials mean equal values."""

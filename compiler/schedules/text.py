@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from phalanx.compiler.schedules.scopes import Index, Scope, ScopedText
+from phalanx.compiler.schedules.scopes import Index, Scope, ScopedText, nothing_from
 
 __all__ = ["Index", "Writer"]
-
-
-def _nothing_from(body: Callable[[], None]) -> Sequence[str]:
-    body()
-    return ()
 
 
 class Writer(ScopedText):
@@ -67,11 +62,6 @@ class Writer(ScopedText):
         self._close(f"{head} {{", lines, results)
         return results
 
-    def conditional(self, condition: str, then: Callable[[], None], otherwise: Callable[[], None] | None = None) -> None:
-        """An scf.if without results."""
-        branches = [then] if otherwise is None else [then, otherwise]
-        self.choose(condition, [partial(_nothing_from, branch) for branch in branches], [])
-
     def choose(self, condition: str, branches: Sequence[Callable[[], Sequence[str]]], types: Sequence[str]) -> list[str]:
         """An scf.if whose one or two branches return the values it yields."""
         results = [self.name("r") for _ in types]
@@ -120,7 +110,7 @@ class Writer(ScopedText):
         """An scf.parallel over 0 .. upper."""
         zero, one, high = self.index(0), self.index(1), self.index(upper)
         variable = self.name("chunk")
-        lines = self._region([variable], partial(_nothing_from, partial(body, variable)), [])
+        lines = self._region([variable], partial(nothing_from, partial(body, variable)), [])
         lines[-1] = f"scf.reduce {self.location}"
         self._close(f"scf.parallel ({variable}) = ({zero}) to ({high}) step ({one}) {{", lines, [])
 
