@@ -126,9 +126,8 @@ class Routine:
         """Vectors of `lanes` one behind the other; their number is a power of two."""
         parts = list(parts)
         while len(parts) > 1:
-            kind, order = vector(lanes, element), ", ".join(f"i32 {lane}" for lane in range(2 * lanes))
-            parts = [self.writer.value(f"shufflevector {kind} {low}, {kind} {high}, <{2 * lanes} x i32> <{order}>")
-                     for low, high in zip(parts[::2], parts[1::2], strict=True)]
+            parts = [self.shuffle(pair, range(2 * lanes), element, lanes)
+                     for pair in zip(parts[::2], parts[1::2], strict=True)]
             lanes *= 2
         return parts[0]
 
