@@ -10,9 +10,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from phalanx.compiler import cli_artifacts, cli_bench, cli_cache, cli_compile, cli_inspect, cli_profile, config
+from phalanx.compiler import (
+    cli_artifacts,
+    cli_bench,
+    cli_cache,
+    cli_compile,
+    cli_errors,
+    cli_inspect,
+    cli_profile,
+    config,
+)
 from phalanx.compiler import doctor as doctoring
-from phalanx.compiler.pipeline import diagnostics
 from phalanx.compiler.versions import version
 from phalanx.dialects.errors import PhalanxError
 
@@ -71,9 +79,9 @@ def show_config(
 
 def main(words: Sequence[str] | None = None) -> int:
     """Entry point of `phalanx`."""
-    diagnostics.install()
-    try:
-        application(args=words, prog_name="phalanx")  # leaves by SystemExit
+    cli_errors.install()
+    try:  # typer.Typer's own call would put another hook for uncaught errors in the place of ours
+        typer.main.get_command(application)(args=words, prog_name="phalanx")  # leaves by SystemExit
     except PhalanxError as error:
         print(f"error: {error}", file=sys.stderr)
     return 1

@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -99,7 +98,7 @@ def _run_guarded(work: Callable[[Announcer], int], output: int, errors: int) -> 
     try:
         code = work(Announcer())
     except BaseException:  # noqa: BLE001 - whatever it is, the parent shows it
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

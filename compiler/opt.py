@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from phalanx.compiler import versions
+from phalanx.compiler import cli_errors, versions
 from phalanx.compiler.inspect.target import load_module
 from phalanx.compiler.isolation import Announcer, guarded
 from phalanx.compiler.pipeline import diagnostics, expectations, registry
@@ -277,7 +277,7 @@ def _write(text: str, file: str) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Entry point of `phalanx-opt`."""
-    diagnostics.install()
+    cli_errors.install()
     try:
         return run_tool(sys.argv[1:] if words is None else words)
     except BrokenPipeError:  # `phalanx-opt ... | head`

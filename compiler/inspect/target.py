@@ -82,7 +82,12 @@ def load_module(place: str) -> ModuleType:
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)  # what the file imports from beside it
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        if known is None:
+            sys.modules.pop(name, None)  # half a module is not to be found by the next who asks
+        raise
     return module
 
 

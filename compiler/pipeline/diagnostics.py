@@ -137,6 +137,16 @@ def _show_uncaught(kind: type[BaseException], error: BaseException, trace: Trace
     _previous_hook[0](kind, error, trace)
 
 
+def is_own(entry: TracebackType) -> bool:
+    """Whether an entry of a traceback is in Phalanx."""
+    return is_own_file(entry.tb_frame.f_code.co_filename)
+
+
+def is_own_file(file: str) -> bool:
+    """Whether a file belongs to Phalanx."""
+    return file.startswith(_OWN)
+
+
 def users_frames(trace: TracebackType | None) -> TracebackType | None:
     """A traceback without Phalanx's own frames; all of it with PHALANX_FULL_TRACEBACK=1 or when none is left."""
     if config.get("full_traceback"):
@@ -144,7 +154,7 @@ def users_frames(trace: TracebackType | None) -> TracebackType | None:
     kept: list[TracebackType] = []
     entry = trace
     while entry is not None:
-        if not entry.tb_frame.f_code.co_filename.startswith(_OWN):
+        if not is_own(entry):
             kept.append(entry)
         entry = entry.tb_next
     found: TracebackType | None = None
