@@ -38,7 +38,7 @@ class Entry:
     parts: Mapping[str, str]
     data: bytes
     overwrites: tuple[int, ...] = ()
-    prepared: tuple[int, ...] = ()
+    prepacked: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:
@@ -48,7 +48,7 @@ class Entry:
     def to_bytes(self) -> bytes:
         """The entry as a file."""
         described = {"label": self.label, "parts": dict(self.parts), "overwrites": list(self.overwrites),
-                     "prepared": list(self.prepared)}
+                     "prepacked": list(self.prepacked)}
         text = json.dumps(described, sort_keys=True).encode()
         body = text + self.data
         return _HEADER.pack(_MAGIC, hashlib.sha256(body).digest(), len(text)) + body
@@ -62,7 +62,7 @@ class Entry:
             raise ValueError("damaged cache entry")
         described = json.loads(body[:length])
         return cls(described["label"], described["parts"], body[length:], tuple(described["overwrites"]),
-                   tuple(described["prepared"]))
+                   tuple(described["prepacked"]))
 
 
 @record

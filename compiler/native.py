@@ -15,7 +15,7 @@ from phalanx.compiler.execution import Runner, now
 from phalanx.compiler.pipeline.instruments import Instrument
 from phalanx.compiler.pipeline.stages import Stage, cpu_stages, extended, run_stages
 from phalanx.compiler.recent import Recent
-from phalanx.compiler.schedules.prepared import PREPARED
+from phalanx.compiler.schedules.prepacked import PREPACKED
 from phalanx.compiler.targets import codes
 from phalanx.compiler.targets.base import Artifact
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
@@ -29,7 +29,7 @@ from phalanx.runtime.backends import Backend
 from phalanx.runtime.buffer import Buffer
 from phalanx.runtime.executable import Executable
 from phalanx.runtime.host_calls import HOST_CALL_ADDRESS, HOST_CALL_SYMBOL
-from phalanx.runtime.prepared import Panels, panels_from
+from phalanx.runtime.prepacked import Panels, panels_from
 from phalanx.runtime.signature import Signature
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Loaded:
 
     code: Any
     overwritten: dict[int, int]
-    prepared: tuple[Panels, ...]
+    prepacked: tuple[Panels, ...]
 
 
 # By structure: the IR without locations plus every option that changes code.
@@ -77,7 +77,7 @@ def target_in_force() -> CpuTarget:
 def stages() -> tuple[Stage, ...]:
     """The stages of a compile with the options in force."""
     usual = cpu_stages(isa=config.get("isa"), threads=threads.openmp_available(), fuse=config.get("fuse"),
-                       fastmath=config.get("fastmath"), prepare=config.get("prepack"))
+                       fastmath=config.get("fastmath"), prepack=config.get("prepack"))
     return extended(usual, config.get("passes"))
 
 
@@ -165,15 +165,15 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
         if config.get("compile_isolated"):
             _try_in_a_child(module, signature, label)
         lowered, target = lower(module, label, after_stage=_start_codes)
-        overwritten, prepared = _overwritten(lowered), prepared_inputs(lowered)
+        overwritten, prepacked = _overwritten(lowered), prepacked_inputs(lowered)
         seconds["passes"] = now() - start
         artifact, code = _finish(lowered, target, signature, seconds)
-    made = Loaded(code, overwritten, prepared)
+    made = Loaded(code, overwritten, prepacked)
     if own_passes:
         return made
     if stored is not None:
         pairs = tuple(number for pair in overwritten.items() for number in pair)
-        numbers = tuple(number for panels in prepared for number in panels.numbers())
+        numbers = tuple(number for panels in prepacked for number in panels.numbers())
         from phalanx.compiler.cache import Entry
 
         stored.put(Entry(label, {"ir": digest, **surroundings()}, artifact.object, pairs, numbers))
@@ -226,7 +226,7 @@ def _load_from_disk(stored: cache.DiskCache, digest: str, key: tuple[Any, ...], 
         stored.drop(name)
         return None
     seconds["disk cache"] = now() - start
-    return _loaded.put(key, Loaded(code, _pairs(entry.overwrites), panels_from(entry.prepared)))
+    return _loaded.put(key, Loaded(code, _pairs(entry.overwrites), panels_from(entry.prepacked)))
 
 
 def _main(module: ir.Module) -> ir.Operation:
@@ -242,22 +242,23 @@ def _overwritten(lowered: ir.Module) -> dict[int, int]:
     return _pairs(list(ir.DenseI64ArrayAttr(attributes["px.overwrites"])))
 
 
-def prepared_inputs(lowered: ir.Module) -> tuple[Panels, ...]:
+def prepacked_inputs(lowered: ir.Module) -> tuple[Panels, ...]:
     """Which inputs the schedules expect packed, and how."""
     attributes = _main(lowered).attributes
-    return panels_from(list(ir.DenseI64ArrayAttr(attributes[PREPARED]))) if PREPARED in attributes else ()
+    return panels_from(list(ir.DenseI64ArrayAttr(attributes[PREPACKED]))) if PREPACKED in attributes else ()
 
 
 def _pairs(numbers: Sequence[int]) -> dict[int, int]:
     return dict(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _mark_arguments(module: ir.Module, name: str, numbers: Sequence[int]) -> None:
+def _mark_arguments(module: ir.Module, donated: Sequence[int], captured: Sequence[int]) -> None:
     """Tell the stages whose memory they may write results to, and what is the same at every call."""
     main = _main(module)
     rows = [{a.name: a.attr for a in ir.DictAttr(row)} for row in ir.ArrayAttr(main.attributes["arg_attrs"])]
-    for index in numbers:
-        rows[index][name] = ir.UnitAttr.get()
+    for name, numbers in (("px.donated", donated), ("px.captured", captured)):
+        for index in numbers:
+            rows[index][name] = ir.UnitAttr.get()
     main.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(row) for row in rows])
 
 
@@ -272,8 +273,7 @@ def runner(traced: Any, signature: Signature, donated: Sequence[int], seconds: d
     captured = range(len(traced.inputs), len(traced.inputs) + len(traced.hidden))
     if donated or captured:
         with context():
-            _mark_arguments(traced.module, "px.donated", donated)
-            _mark_arguments(traced.module, "px.captured", captured)
+            _mark_arguments(traced.module, donated, captured)
     return _runner(_load(traced.module, signature, traced.name, seconds), traced, signature, donated)
 
 
@@ -291,16 +291,16 @@ def resume(module: ir.Module, after: str | None, traced: Any, signature: Signatu
     rest = names[names.index(after) + 1:] if after else names
     if rest:
         run_stages(module, stages(), first=rest[0], label=traced.name)
-    overwritten, prepared = _overwritten(module), prepared_inputs(module)
+    overwritten, prepacked = _overwritten(module), prepacked_inputs(module)
     seconds["passes"] = now() - start
     _, code = _finish(module, target_in_force(), signature, seconds)
-    return _runner(Loaded(code, overwritten, prepared), traced, signature, donated)
+    return _runner(Loaded(code, overwritten, prepacked), traced, signature, donated)
 
 
 def _runner(loaded: Loaded, traced: Any, signature: Signature, donated: Sequence[int]) -> Runner:
     parallel = any(name.startswith("__kmpc_") for name in loaded.code.needs)
     executable = Executable(loaded.code, signature, donated=donated, aliases=loaded.overwritten, sites=traced.call_sites,
-                            parallel=parallel, prepared=loaded.prepared)
+                            parallel=parallel, prepacked=loaded.prepacked)
     return NativeRunner(executable)
 
 

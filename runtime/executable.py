@@ -11,7 +11,7 @@ from phalanx.dialects.errors import ArgumentError, DeviceError
 from phalanx.runtime.allocator import HOST, Allocator
 from phalanx.runtime.buffer import Buffer
 from phalanx.runtime.host_calls import HostSite, Launch
-from phalanx.runtime.prepared import Panels, Prepared
+from phalanx.runtime.prepacked import Panels, Prepacked
 from phalanx.runtime.signature import Signature
 from phalanx.runtime.threads import prepare_launch
 
@@ -31,7 +31,7 @@ class Executable:
 
     `aliases` maps a result to the donated input whose memory it takes when nobody else looks at it.
     `sites` are the places where the code calls Python. `threads` overrides the number in force at the call;
-    `parallel=False` says that the code has no use for any but the calling one. `prepared` names the inputs whose panels
+    `parallel=False` says that the code has no use for any but the calling one. `prepacked` names the inputs whose panels
     are passed in their place.
 
     >>> executable = Executable(jit.load(artifact.object), signature)
@@ -49,7 +49,7 @@ class Executable:
         threads: int | None = None,
         allocator: Allocator = HOST,
         parallel: bool = True,
-        prepared: Sequence[Panels] = (),
+        prepacked: Sequence[Panels] = (),
     ) -> None:
         self.signature = signature
         self.donated = tuple(donated)
@@ -58,7 +58,7 @@ class Executable:
         self.threads = threads
         self.parallel = parallel
         self._allocator = allocator
-        self.prepared = Prepared(prepared, allocator) if prepared else None
+        self.prepacked = Prepacked(prepacked, allocator) if prepacked else None
         self._check_aliases()
         pointer = ctypes.c_void_p
         self._entry = code.function(ENTRY_SYMBOL, ctypes.c_int32, pointer, pointer, pointer)
@@ -110,8 +110,8 @@ class Executable:
             if buffer.device is not device and buffer.device != device:
                 raise self._elsewhere(buffers)
         memories = [buffer.memory for buffer in buffers]  # held whatever other threads deallocate meanwhile
-        if self.prepared is not None:
-            memories = self.prepared.replace(memories)
+        if self.prepacked is not None:
+            memories = self.prepacked.replace(memories)
         results = self._results(buffers, sizes)
         memories += [result.memory for result in results]
         addresses = [memory.address for memory in memories]
@@ -127,7 +127,7 @@ class Executable:
 
     def passed(self, number: int, buffer: Buffer) -> Buffer:
         """What the code is given for a buffer as input `number`: itself, or its panels."""
-        memory = self.prepared.memory(number, buffer.memory) if self.prepared is not None else buffer.memory
+        memory = self.prepacked.memory(number, buffer.memory) if self.prepacked is not None else buffer.memory
         return buffer if memory is buffer.memory else Buffer(memory, buffer.dtype, buffer.shape, buffer.device)
 
     @property
@@ -147,8 +147,8 @@ class Executable:
         """
         allocator = self._allocator
         memories = [buffer.memory for buffer in buffers]
-        if self.prepared is not None:
-            memories = self.prepared.replace(memories)
+        if self.prepacked is not None:
+            memories = self.prepacked.replace(memories)
         allocate, device = allocator.allocate, allocator.device
         results = []
         for nbytes, dtype, shape in self._static_results:

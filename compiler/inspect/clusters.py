@@ -14,7 +14,7 @@ from phalanx.compiler.pipeline.diagnostics import UserLine, user_line
 from phalanx.compiler.schedules.chain import Chain
 from phalanx.compiler.schedules.kernel import Kernel
 from phalanx.compiler.schedules.loops import Fused
-from phalanx.compiler.schedules.prepared import Captures
+from phalanx.compiler.schedules.prepacked import Captures
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.sharing import Sharing, repeated
 from phalanx.compiler.targets.isa import isa as instruction_set

@@ -10,9 +10,9 @@ from phalanx.compiler.targets.isa import isa as isa_named
 
 
 @pass_("px-schedule-loops", "cluster functions on tensors become loop nests on memory")
-def schedule_loops(module: ir.Module, *, isa: str = "host", threads: bool = False, prepare: bool = False) -> None:
+def schedule_loops(module: ir.Module, *, isa: str = "host", threads: bool = False, prepack: bool = False) -> None:
     """Schedules for the instruction set `isa`.
 
-    `threads` lets worthwhile loops run in parallel, `prepare` lets products expect captured matrices packed.
+    `threads` lets worthwhile loops run in parallel, `prepack` lets products expect captured matrices packed.
     """
-    schedule(module, isa_named(isa), threads=threads, prepare=prepare)
+    schedule(module, isa_named(isa), threads=threads, prepack=prepack)

@@ -48,10 +48,10 @@ class Stage:
 
 
 def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fastmath: str = "",
-               prepare: bool = False) -> tuple[Stage, ...]:
+               prepack: bool = False) -> tuple[Stage, ...]:
     """Everything between a traced module and the LLVM dialect of a CPU; `fastmath` is a list of flags with commas.
 
-    `prepare` lets products expect captured matrices packed, which is then for the caller to do.
+    `prepack` lets products expect captured matrices packed, which is then for the caller to do.
     """
     allowed = ((f"px-fast-math{{flags={fastmath.replace(',', '+')}}}", "what the option of that name allows"),)
     fma = instruction_set(isa).level not in WITHOUT_FMA
@@ -79,7 +79,7 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fa
             (f"px-form-clusters{{fuse={_word(fuse)}}}", "group array ops into loop nests, plan memory, write driver"),
         ), forbids=("px",)),
         Stage("scheduled", (
-            (f"px-schedule-loops{{isa={isa} threads={_word(threads)} prepare={_word(prepare)}}}",
+            (f"px-schedule-loops{{isa={isa} threads={_word(threads)} prepack={_word(prepack)}}}",
              "loops, tiles and vectors of every cluster"),
         ), forbids=("px", "linalg", "tensor", "bufferization")),
         Stage("buffers", (

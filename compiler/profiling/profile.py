@@ -70,11 +70,11 @@ def _profile(compiled: Any, leaves: Sequence[Any], seconds: float) -> Profile:
             sites = [ir.StringAttr(name).value for name in ir.ArrayAttr(module.operation.attributes[SITES])]
             del module.operation.attributes[SITES]
             add_entry(module, inputs=len(signature.inputs), results=len(signature.outputs), dims=len(signature.dims))
-            prepared = native.prepared_inputs(module)
+            prepacked = native.prepacked_inputs(module)
             artifact = target.finish(module)
     clock = Clock(len(sites), _MOST_EVENTS)
     code = jit.load(artifact.object, symbols={HOST_CALL_SYMBOL: HOST_CALL_ADDRESS, **clock.symbols}, keep=[clock])
-    executable = Executable(code, signature, sites=traced.call_sites, prepared=prepared)
+    executable = Executable(code, signature, sites=traced.call_sites, prepacked=prepacked)
     buffers = [leaf.storage if hasattr(leaf, "storage") else tensor_of(leaf, aval, backend).storage
                for leaf, aval in zip(leaves, traced.inputs, strict=True)]
     buffers += [tensor.storage for tensor in traced.hidden]

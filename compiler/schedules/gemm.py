@@ -22,7 +22,7 @@ from phalanx.compiler.schedules.domain import Access
 from phalanx.compiler.schedules.following import FollowingNest, holder, nothing_follows
 from phalanx.compiler.schedules.packing import Packing, packing_function
 from phalanx.compiler.schedules.parallel import Cut
-from phalanx.compiler.schedules.prepared import panels_of
+from phalanx.compiler.schedules.prepacked import panels_of
 from phalanx.compiler.schedules.product import Product
 from phalanx.compiler.schedules.product_loops import ProductLoops, Range, longest, uneven
 from phalanx.compiler.schedules.routine import Shared
@@ -86,7 +86,7 @@ class Gemm(ProductLoops):
         captured: frozenset[int] = frozenset(),
         cores: int = 1,
     ) -> None:
-        """`captured` are arguments that may be expected packed; `prepared` then says how the right operand is.
+        """`captured` are arguments that may be expected packed; `prepacked` then says how the right operand is.
 
         So many `cores` will share the product.
         """
@@ -102,7 +102,7 @@ class Gemm(ProductLoops):
             (right[self.columns], right[self.depth]),
         )
         self.holder = holder(cluster, product, product.columns)
-        self.prepared = panels_of(product, self.blocking.width, captured)
+        self.prepacked = panels_of(product, self.blocking.width, captured)
         self.left_packing = self._packing(product.left, self.rows, self.blocking.rows)
         self.right_packing = self._packing(product.right, self.columns, self.blocking.width)
         self.row_block = self._row_block(cores)
@@ -134,7 +134,7 @@ class Gemm(ProductLoops):
 
     @property
     def packs_right(self) -> bool:
-        return self.prepared is None and (self.blocking.pack_right or self.right_packing.source != self.product.element)
+        return self.prepacked is None and (self.blocking.pack_right or self.right_packing.source != self.product.element)
 
     def _lost(self, cut: Cut) -> float:
         """Parts are not equal, and what all of them read is read, and packed, by every one."""
@@ -170,7 +170,7 @@ class Gemm(ProductLoops):
         """The schedule in words."""
         blocking = self.blocking
         packed = [name for name, panels in (("left", self.left_panels), ("right", self.right_panels)) if panels]
-        once = ", the right one ahead of time" if self.prepared is not None else ""
+        once = ", the right one ahead of time" if self.prepacked is not None else ""
         return (
             f"matrix product in blocks of {self.row_block}x{blocking.column_block}, {blocking.depth_block} deep, "
             f"registers {blocking.rows}x{blocking.width} in {blocking.vectors} vectors of {blocking.lanes}, "
@@ -236,8 +236,8 @@ class Gemm(ProductLoops):
     def _right(self, columns: Range, depth: Range) -> Operand:
         access, width = self.product.right, self.blocking.width
         across, along = access.coefficients[self.columns], access.coefficients[self.depth]
-        if self.prepared is not None:
-            whole = self.prepared.depth
+        if self.prepacked is not None:
+            whole = self.prepacked.depth
             at = self.writer.add(self.writer.mul(columns.start, whole), self.writer.mul(depth.start, width))
             return Operand(access.view.pointer, at, whole, width, width * whole)
         at = self._address(access, {self.columns: columns.start, self.depth: depth.start})
@@ -300,7 +300,7 @@ class Gemm(ProductLoops):
         tail = writer.sub(columns, whole)
         if whole != 0:
             call(strip, 0, whole)
-        strip = replace(strip, tail=True, guarded=self.right_panels is None and self.prepared is None)
+        strip = replace(strip, tail=True, guarded=self.right_panels is None and self.prepacked is None)
         if isinstance(total, int):
             strip = replace(strip, vectors=-(-(total % blocking.width) // blocking.lanes))
         if isinstance(tail, str):

@@ -21,7 +21,7 @@ from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import STACK_BYTES, Workspace, on_stack
 from phalanx.compiler.targets.isa import Isa
 from phalanx.dialects.records import replace
-from phalanx.runtime.prepared import Panels
+from phalanx.runtime.prepacked import Panels
 
 _OWN_ATTRIBUTES = frozenset({"sym_name", "function_type", "arg_attrs", "sym_visibility"})
 
@@ -30,7 +30,7 @@ class Kernel:
     """A cluster function with the loops that will be its body.
 
     `loops` is None for opaque nests, which are emitted as they are; functions that several kernels call are kept in
-    `shared`. `captured` are arguments that may be expected packed; `prepared` says of one that it is.
+    `shared`. `captured` are arguments that may be expected packed; `prepacked` says of one that it is.
     """
 
     def __init__(self, function: Any, isa: Isa, shared: Shared, captured: frozenset[int] = frozenset()) -> None:
@@ -38,7 +38,7 @@ class Kernel:
         self.isa = isa
         self.shared = shared
         self.captured = captured
-        self.prepared: Panels | None = None
+        self.prepacked: Panels | None = None
         self.cluster = Reader(function).read()
         self.workspace = Workspace(self.cluster.workspace)
         self.loops: Fused | ProductLoops | Chain | None = None
@@ -60,7 +60,7 @@ class Kernel:
             if cluster is not self.cluster:
                 return Gemm(cluster, product, self.workspace, self.isa, self.shared)
             gemm = Gemm(cluster, product, self.workspace, self.isa, self.shared, self.captured, self.isa.cores)
-            self.prepared = gemm.prepared
+            self.prepacked = gemm.prepacked
             return gemm
         if product is None or not suits_vector(product, self.isa):
             return None

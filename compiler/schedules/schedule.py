@@ -5,19 +5,19 @@ from __future__ import annotations
 from mlir import ir
 
 from phalanx.compiler.schedules.kernel import Kernel
-from phalanx.compiler.schedules.prepared import Captures
+from phalanx.compiler.schedules.prepacked import Captures
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.sharing import Sharing, repeated
 from phalanx.compiler.targets.isa import Isa
-from phalanx.runtime.prepared import Panels
+from phalanx.runtime.prepacked import Panels
 
 
-def schedule(module: ir.Module, isa: Isa, *, threads: bool, prepare: bool = False) -> None:
+def schedule(module: ir.Module, isa: Isa, *, threads: bool, prepack: bool = False) -> None:
     """Rewrites every function that carries `px.cluster` from array ops to loop nests, in place.
 
     Each gets the attribute `px.workspace`: the bytes of scratch memory it wants behind its last argument. `threads`
-    allows loops that are worth it to be shared among threads (scf.parallel). With `prepare`, captured matrices may be
-    expected packed; the attribute `px.prepared` of `main` then says which, and how.
+    allows loops that are worth it to be shared among threads (scf.parallel). With `prepack`, captured matrices may be
+    expected packed; the attribute `px.prepacked` of `main` then says which, and how.
 
     >>> schedule(module, isa("x86-64-v3"), threads=False)
     """
@@ -30,18 +30,18 @@ def schedule(module: ir.Module, isa: Isa, *, threads: bool, prepare: bool = Fals
         return
     shared = Shared()
     again = repeated(module) if threads else frozenset()
-    captures = Captures(module) if prepare else None
+    captures = Captures(module) if prepack else None
     texts: list[str] = []
-    prepared: dict[str, Panels] = {}
+    prepacked: dict[str, Panels] = {}
     for name, function in functions.items():
         kernel = Kernel(function, isa, shared, captures.of(name) if captures is not None else frozenset())
         shareable = threads and kernel.loops is not None
         texts += _written(kernel, Sharing(function, kernel, isa, name in again) if shareable else None)
-        if kernel.prepared is not None:
-            prepared[name] = kernel.prepared
+        if kernel.prepacked is not None:
+            prepacked[name] = kernel.prepacked
     texts += shared.declarations()
     if captures is not None:
-        captures.note(prepared)
+        captures.note(prepacked)
     with module.context:
         written = ir.Module.parse("\n".join(texts))
     first = next(iter(module.body.operations)).operation

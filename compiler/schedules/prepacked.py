@@ -1,7 +1,7 @@
 """Captured matrices that products read packed: the caller packs them once, before the first call.
 
 What a function captures is the same at every call. Where one product alone reads such a matrix, its panels are made
-when the code is first run (`runtime/prepared.py`) and passed in the place of the matrix.
+when the code is first run (`runtime/prepacked.py`) and passed in the place of the matrix.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from mlir import ir
 from phalanx.compiler.schedules.product import Product
 from phalanx.compiler.schedules.workspace import element_bytes
 from phalanx.dialects.records import record, replace
-from phalanx.runtime.prepared import Panels
+from phalanx.runtime.prepacked import Panels
 
 CAPTURED = "px.captured"
 """Of `main`: the numbers of its arguments that are captured."""
 
-PREPARED = "px.prepared"
+PREPACKED = "px.prepacked"
 """Of `main`: what is expected packed, `Panels` after `Panels`."""
 
 LEAST_BYTES = 1 << 14
@@ -97,10 +97,10 @@ class Captures:
         count = len(calls[0]) if calls else 0
         return frozenset(k for k in range(count) if all(call[k] is not None for call in calls))
 
-    def note(self, prepared: Mapping[str, Panels]) -> None:
+    def note(self, prepacked: Mapping[str, Panels]) -> None:
         """Say on `main` what cluster functions expect packed."""
         numbers: list[int] = []
-        for function, panels in prepared.items():
+        for function, panels in prepacked.items():
             for call in self.calls[function]:
                 found = call[panels.argument]
                 assert found is not None
@@ -109,7 +109,7 @@ class Captures:
         if numbers:
             assert self.main is not None
             with self.main.context:
-                self.main.attributes[PREPARED] = ir.DenseI64ArrayAttr.get(numbers)
+                self.main.attributes[PREPACKED] = ir.DenseI64ArrayAttr.get(numbers)
 
 
 def _only_read(number: int, argument: Any) -> Capture | None:

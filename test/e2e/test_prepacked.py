@@ -11,7 +11,7 @@ import pytest
 import phalanx as px
 from phalanx.compiler import native
 from phalanx.runtime.buffer import Buffer
-from phalanx.runtime.prepared import Panels, panels_from
+from phalanx.runtime.prepacked import Panels, panels_from
 
 
 def numbers(*shape: int, dtype: str = "float32") -> np.ndarray[Any, Any]:
@@ -20,8 +20,8 @@ def numbers(*shape: int, dtype: str = "float32") -> np.ndarray[Any, Any]:
 
 
 def panels(compiled: Any) -> list[Panels]:
-    prepared = compiled.runner.executable.prepared
-    return list(prepared.panels) if prepared is not None else []
+    prepacked = compiled.runner.executable.prepacked
+    return list(prepacked.panels) if prepacked is not None else []
 
 
 def both(function: Any, *arguments: np.ndarray[Any, Any], **options: Any) -> tuple[Any, Any, Any]:

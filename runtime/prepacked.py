@@ -59,7 +59,7 @@ def panels_from(numbers: Sequence[int]) -> tuple[Panels, ...]:
     return tuple(Panels(*numbers[at:at + length]) for at in range(0, len(numbers), length))
 
 
-class Prepared:
+class Prepacked:
     """The panels of an executable's inputs, made when a matrix is first seen and kept with it."""
 
     def __init__(self, panels: Iterable[Panels], allocator: Allocator) -> None:
