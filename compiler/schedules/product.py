@@ -14,6 +14,9 @@ _SUMMED_IN = ("f32", "f64", "i32", "i64")
 _MULTIPLY_ADD = frozenset({("arith.mulf", "arith.addf"), ("arith.muli", "arith.addi")})
 _ZEROS = frozenset({"0.000000e+00", "0"})
 
+SHALLOWEST = 3
+"""Depth from which register blocks pay; two terms are arithmetic on elements, in vectors along the result."""
+
 
 @record(frozen=False)
 class Contracted:
@@ -107,7 +110,7 @@ def _fields(found: Contracted, kept: tuple[int, ...]) -> dict[str, Any]:
 def _matrices(cluster: Cluster, found: Contracted, roles: list[str]) -> Product | None:
     rows, columns = _largest(found.domain, roles, "rows"), _largest(found.domain, roles, "columns")
     shortest = min(static(found.size(rows)), static(found.size(columns)))
-    if shortest < 2 or static(found.size(found.depth)) < 4:
+    if shortest < 2 or static(found.size(found.depth)) < SHALLOWEST:
         return None
     product = Product(**_fields(found, (rows, columns, found.depth)), rows=rows, columns=columns)
     return product.turned() if _stored_by_columns(cluster, product) else product

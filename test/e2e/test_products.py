@@ -14,7 +14,7 @@ import phalanx as px
 Array = np.ndarray[Any, Any]
 
 DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8"]
-SHAPES = [(1, 17, 33), (3, 5, 7), (13, 33, 70), (100, 10, 200), (40, 1, 130), (67, 129, 600)]
+SHAPES = [(1, 17, 33), (50, 3, 3), (3, 5, 7), (13, 33, 70), (100, 10, 200), (40, 1, 130), (67, 129, 600)]
 
 
 def values(dtype: str, *shape: int, seed: int = 0) -> Array:
@@ -46,7 +46,7 @@ def test_ragged_products_of_every_dtype_and_layout(dtype: str, layout: str) -> N
     def product(a: Any, b: Any) -> Any:
         return (a.T if left else a) @ (b.T if right else b)
 
-    for m, n, k in SHAPES[2:4] if dtype in ("int8", "int16", "uint8") else SHAPES:
+    for m, n, k in SHAPES[3:5] if dtype in ("int8", "int16", "uint8") else SHAPES:
         a, b = values(dtype, m, k), values(dtype, k, n, seed=1)
         stored = np.ascontiguousarray(a.T) if left else a, np.ascontiguousarray(b.T) if right else b
         agree(product(*map(px.asarray, stored)), a, b)
