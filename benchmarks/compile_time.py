@@ -11,23 +11,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 COUNTS = (10, 100, 1000, 5000)
 
 
-def program(count: int) -> object:
+def program(count: int) -> Callable[[Any], Any]:
     """A function of about `count` array operations."""
     import phalanx as px
 
-    def body(x: object) -> object:
+    def body(x: Any) -> Any:
         made = 0
         while made < count:
-            y = px.tanh(x * 0.5 + 0.1)  # type: ignore[operator]
+            y = px.tanh(x * 0.5 + 0.1)
             z = y - px.max(y, axis=1, keepdims=True)
             x = px.exp(z) * x + y
             made += 8
             if made % 80 == 0:
-                x = x @ y * 0.01  # type: ignore[operator]
+                x = x @ y * 0.01
                 made += 2
         return x
 

@@ -102,7 +102,8 @@ def fits() -> list[Fit]:
     octant, eighth = mp.mpf(0.7855) ** 2, (mp.tan(mp.pi / 8) * 1.0001) ** 2
     exp_tail = _quotient(lambda r: mp.expm1(r) - r, 2, 0.5, "1e-14")
     exp2_tail = _quotient(lambda r: mp.expm1(r * ln2), 1, ln2, "1e-14")
-    sine, cosine = _odd(mp.sin, -mp.mpf(1) / 6, "1e-20"), lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2
+    sine = _odd(mp.sin, -mp.mpf(1) / 6, "1e-20")
+    cosine: Function = lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2  # noqa: E731
     cosine_tail: Function = lambda z: cosine(z) if z > 1e-14 else mp.mpf(1) / 24  # noqa: E731
     log_tail = _quotient(lambda f: mp.log1p(f) - f + f * f / 2, 3, mp.mpf(1) / 3, "1e-12")
     log2_tail = _quotient(lambda f: (mp.log1p(f) - f) / ln2, 2, -0.5 / ln2, "1e-12")

@@ -20,11 +20,12 @@ from benchmarks.harness import workload as workloads
 def phalanx_bytes(workload: workloads.Workload, case: workloads.Case) -> int:
     """The scratch memory of the largest compiled function."""
     from phalanx.compiler.api import Defn
+    from phalanx.compiler.native import NativeRunner
 
     call = workload.build("phalanx", case, workload.inputs(case))
     call()
-    compiled = [c for known in gc.get_objects() if isinstance(known, Defn) for c in known.compiled]
-    return max(c.runner.executable.arena_bytes(()) for c in compiled)
+    runners = [c.runner for known in gc.get_objects() if isinstance(known, Defn) for c in known.compiled]
+    return max(runner.executable.arena_bytes(()) for runner in runners if isinstance(runner, NativeRunner))
 
 
 def jax_bytes(workload: workloads.Workload, case: workloads.Case) -> int:

@@ -58,8 +58,8 @@ def one(name: str, rounds: int) -> dict[str, dict[str, Any]]:
             calls.append(call)
         times: list[list[float]] = [[], []]
         for _ in range(rounds):
-            for tune, call in enumerate(calls):
-                px.set_default_options(tune=bool(tune))  # a defn looks its code up under the options in force
+            for tune, call in zip((False, True), calls, strict=True):
+                px.set_default_options(tune=tune)  # a defn looks its code up under the options in force
                 call()
                 times[tune].append(seconds(call))
         default, tuned = (statistics.median(row) for row in times)

@@ -6,6 +6,8 @@ builder for numba; the ONNX graph is the three nodes MatMul, Softmax, MatMul.
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.random import Generator
 
 from benchmarks.harness.workload import TRANSCENDENTAL, Arrays, Call, Case, Sizes, Work
@@ -36,7 +38,7 @@ def numpy(case: Case, a: Arrays) -> Call:
 
     scale = np.float32(_scale(case))
 
-    def attention(query, key, value):
+    def attention(query: Any, key: Any, value: Any) -> Any:
         weights = query @ key.swapaxes(-1, -2)
         weights *= scale
         weights -= weights.max(axis=-1, keepdims=True)
@@ -53,7 +55,7 @@ def phalanx(case: Case, a: Arrays) -> Call:
     scale = _scale(case)
 
     @px.defn
-    def attention(query, key, value):
+    def attention(query: Any, key: Any, value: Any) -> Any:
         return px.softmax(query @ px.matrix_transpose(key) * scale, axis=-1) @ value
 
     query, key, value = (px.asarray(a[name]) for name in ("query", "key", "value"))
@@ -66,7 +68,7 @@ def jax(case: Case, a: Arrays) -> Call:
     scale = _scale(case)
 
     @jax.jit
-    def attention(query, key, value):
+    def attention(query: Any, key: Any, value: Any) -> Any:
         return jax.nn.softmax(query @ key.swapaxes(-1, -2) * scale, axis=-1) @ value
 
     query, key, value = (jax.device_put(a[name]) for name in ("query", "key", "value"))
@@ -79,7 +81,7 @@ def torch(case: Case, a: Arrays) -> Call:
     attention = torch.compile(torch.nn.functional.scaled_dot_product_attention)
     query, key, value = (torch.from_numpy(a[name])[None] for name in ("query", "key", "value"))
 
-    def call():
+    def call() -> Any:
         with torch.inference_mode():
             return attention(query, key, value)[0]
 

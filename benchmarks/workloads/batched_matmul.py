@@ -5,6 +5,8 @@ numba shares the products among its threads, so OpenBLAS, which `np.dot` calls, 
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.random import Generator
 
 from benchmarks.harness.workload import Arrays, Call, Case, Sizes, Work
@@ -38,7 +40,7 @@ def numba(case: Case, a: Arrays) -> Call:
     threadpool_limits(1, user_api="blas")
 
     @njit(parallel=True)
-    def function(left, right):
+    def function(left: Any, right: Any) -> Any:
         out = np.empty((left.shape[0], left.shape[1], right.shape[2]), left.dtype)
         for i in prange(left.shape[0]):
             np.dot(left[i], right[i], out[i])

@@ -83,7 +83,7 @@ def numba(case: Case, a: Arrays) -> Call:
     drift = np.float32(_RATE + 0.5 * _VOLATILITY**2)
 
     @njit(parallel=True)
-    def function(spot, strike, years):
+    def function(spot: Any, strike: Any, years: Any) -> Any:
         calls, puts = np.empty_like(spot), np.empty_like(spot)
         for i in prange(spot.size):
             deviation = volatility * math.sqrt(years[i])

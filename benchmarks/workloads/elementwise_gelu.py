@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.random import Generator
 
 from benchmarks.harness.workload import TRANSCENDENTAL, Arrays, Call, Case, Sizes, Work
@@ -30,7 +32,7 @@ def numpy(case: Case, a: Arrays) -> Call:
     x = a["x"]
     scale, cubic, half = np.float32(_SCALE), np.float32(_CUBIC), np.float32(0.5)
 
-    def call():
+    def call() -> Any:
         out = x * x
         out *= cubic
         out += 1
@@ -76,7 +78,7 @@ def numba(case: Case, a: Arrays) -> Call:
     scale, cubic, half, one = np.float32(_SCALE), np.float32(_CUBIC), np.float32(0.5), np.float32(1)
 
     @njit(parallel=True)
-    def function(x):
+    def function(x: Any) -> Any:
         out = np.empty_like(x)
         for i in prange(x.size):
             inner = scale * (x[i] + cubic * x[i] * x[i] * x[i])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.random import Generator
 
 from benchmarks.harness.workload import TRANSCENDENTAL, Arrays, Call, Case, Sizes, Work
@@ -27,7 +29,7 @@ def numpy(case: Case, a: Arrays) -> Call:
 
     x, y = a["x"], a["y"]
 
-    def call():
+    def call() -> Any:
         out = np.negative(x)
         np.exp(out, out=out)
         out += 1
@@ -69,7 +71,7 @@ def numba(case: Case, a: Arrays) -> Call:
     one = np.float32(1)
 
     @njit(parallel=True)
-    def function(x, y):
+    def function(x: Any, y: Any) -> Any:
         out = np.empty_like(x)
         for i in prange(x.size):
             out[i] = x[i] / (one + np.exp(-x[i])) + y[i]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.random import Generator
 
 from benchmarks.harness.workload import Arrays, Call, Case, Sizes, Work
@@ -25,7 +27,7 @@ def inputs(case: Case, rng: Generator) -> Arrays:
 def numpy(case: Case, a: Arrays) -> Call:
     x, y = a["x"], a["y"]
 
-    def call():
+    def call() -> Any:
         out = x * x
         out += y
         return out
@@ -62,7 +64,7 @@ def numba(case: Case, a: Arrays) -> Call:
     from numba import njit, prange
 
     @njit(parallel=True)
-    def function(x, y):
+    def function(x: Any, y: Any) -> Any:
         out = np.empty_like(x)
         for i in prange(x.size):
             out[i] = x[i] * x[i] + y[i]

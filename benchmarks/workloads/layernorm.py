@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.random import Generator
 
 from benchmarks.harness.workload import Arrays, Call, Case, Sizes, Work
@@ -30,7 +32,7 @@ def numpy(case: Case, a: Arrays) -> Call:
 
     x, scale, shift = a["x"], a["scale"], a["shift"]
 
-    def call():
+    def call() -> Any:
         out = x - x.mean(axis=1, keepdims=True)
         variance = np.mean(out * out, axis=1, keepdims=True)
         out /= np.sqrt(variance + np.float32(_EPSILON))
@@ -45,7 +47,7 @@ def phalanx(case: Case, a: Arrays) -> Call:
     import phalanx as px
 
     @px.jit
-    def function(x, scale, shift):
+    def function(x: Any, scale: Any, shift: Any) -> Any:
         centred = x - px.mean(x, axis=1, keepdims=True)
         variance = px.mean(centred * centred, axis=1, keepdims=True)
         return centred * px.rsqrt(variance + _EPSILON) * scale + shift
@@ -59,7 +61,7 @@ def jax(case: Case, a: Arrays) -> Call:
     import jax.numpy as jnp
 
     @jax.jit
-    def function(x, scale, shift):
+    def function(x: Any, scale: Any, shift: Any) -> Any:
         centred = x - jnp.mean(x, axis=1, keepdims=True)
         variance = jnp.mean(centred * centred, axis=1, keepdims=True)
         return centred * jax.lax.rsqrt(variance + _EPSILON) * scale + shift
@@ -84,7 +86,7 @@ def numba(case: Case, a: Arrays) -> Call:
     zero, one, epsilon = np.float32(0), np.float32(1), np.float32(_EPSILON)
 
     @njit(parallel=True)
-    def function(x, scale, shift):
+    def function(x: Any, scale: Any, shift: Any) -> Any:
         rows, columns = x.shape
         out = np.empty_like(x)
         count = np.float32(columns)

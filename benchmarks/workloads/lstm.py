@@ -43,7 +43,8 @@ def numpy(case: Case, a: dict[str, np.ndarray]) -> Callable[[], Any]:
     units = from_state.shape[0]
 
     def sigmoid(x: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-x))
+        result: np.ndarray = 1 / (1 + np.exp(-x))
+        return result
 
     def run() -> tuple[Any, ...]:
         projected = sequence @ from_input + bias

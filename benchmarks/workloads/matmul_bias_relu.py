@@ -6,6 +6,8 @@ and those of OpenBLAS, which `np.dot` calls, would wait for each other's process
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.random import Generator
 
 from benchmarks.harness.workload import Arrays, Call, Case
@@ -24,7 +26,7 @@ def numpy(case: Case, a: Arrays) -> Call:
 
     left, right, bias = a["a"], a["b"], a["bias"]
 
-    def call():
+    def call() -> Any:
         out = left @ right
         out += bias
         return np.maximum(out, 0, out=out)
@@ -67,7 +69,7 @@ def numba(case: Case, a: Arrays) -> Call:
     zero = a["bias"].dtype.type(0)
 
     @njit
-    def function(left, right, bias):
+    def function(left: Any, right: Any, bias: Any) -> Any:
         out = np.dot(left, right)
         for i in range(out.shape[0]):
             for j in range(out.shape[1]):

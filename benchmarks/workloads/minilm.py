@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from numpy.random import Generator
 
@@ -86,16 +87,16 @@ def torch(case: Case, a: Arrays) -> Call:
     w = {name: torch.from_numpy(array) for name, array in a.items()}
     width = _encoder.WIDTH
 
-    def dense(name, x):
+    def dense(name: str, x: Any) -> Any:
         return functional.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
 
-    def norm(name, x):
+    def norm(name: str, x: Any) -> Any:
         return functional.layer_norm(x, (width,), w[f"{name}.weight"], w[f"{name}.bias"], _encoder.EPSILON)
 
-    def heads(name, x):
+    def heads(name: str, x: Any) -> Any:
         return dense(name, x).view(*x.shape[:2], HEADS, width // HEADS).transpose(1, 2)
 
-    def encode(tokens, mask):
+    def encode(tokens: Any, mask: Any) -> Any:
         x = functional.embedding(tokens, w["embeddings.word_embeddings.weight"])
         x = x + w["embeddings.position_embeddings.weight"][: tokens.shape[1]]
         x = norm("embeddings.LayerNorm", x + w["embeddings.token_type_embeddings.weight"][0])
@@ -112,7 +113,7 @@ def torch(case: Case, a: Arrays) -> Call:
 
     encoder = torch.compile(encode)
 
-    def call():
+    def call() -> Any:
         with torch.inference_mode():
             return encoder(w["tokens"], w["mask"])
 

@@ -82,7 +82,7 @@ def numba(case: Case, a: Arrays) -> Call:
     wide, zero, smallest = np.float64, 0.0, np.float32(-np.inf)
 
     @njit
-    def along(row, kind):
+    def along(row: Any, kind: Any) -> Any:
         if kind == "max":
             largest = smallest
             for value in row:
@@ -102,14 +102,14 @@ def numba(case: Case, a: Arrays) -> Call:
         return squares / row.size
 
     @njit(parallel=True)
-    def rows(x, kind):
+    def rows(x: Any, kind: Any) -> Any:
         out = np.empty(x.shape[0], x.dtype)
         for i in prange(x.shape[0]):
             out[i] = along(x[i], kind)
         return out
 
     @njit
-    def add_rows(into, x, kind):
+    def add_rows(into: Any, x: Any, kind: Any) -> Any:
         for row in x:
             for j in range(row.size):
                 if kind == "max":
@@ -118,13 +118,13 @@ def numba(case: Case, a: Arrays) -> Call:
                     into[j] += row[j]
 
     @njit
-    def add_squares(into, x, means):
+    def add_squares(into: Any, x: Any, means: Any) -> Any:
         for row in x:
             for j in range(row.size):
                 into[j] += (row[j] - means[j]) ** 2
 
     @njit(parallel=True)
-    def column_sums(x, kind):
+    def column_sums(x: Any, kind: Any) -> Any:
         parts = np.full((blocks, x.shape[1]), -np.inf if kind == "max" else 0.0)
         for b in prange(blocks):
             add_rows(parts[b], x[b * x.shape[0] // blocks:(b + 1) * x.shape[0] // blocks], kind)
@@ -134,14 +134,14 @@ def numba(case: Case, a: Arrays) -> Call:
         return total
 
     @njit(parallel=True)
-    def column_squares(x, means):
+    def column_squares(x: Any, means: Any) -> Any:
         parts = np.zeros((blocks, x.shape[1]))
         for b in prange(blocks):
             add_squares(parts[b], x[b * x.shape[0] // blocks:(b + 1) * x.shape[0] // blocks], means)
         return parts.sum(axis=0)
 
     @njit
-    def columns(x, kind):
+    def columns(x: Any, kind: Any) -> Any:
         out = column_sums(x, kind)
         if kind == "mean" or kind == "var":
             out = out / x.shape[0]
@@ -150,7 +150,7 @@ def numba(case: Case, a: Arrays) -> Call:
         return out.astype(np.float32)
 
     @njit(parallel=True)
-    def everything(x, kind):
+    def everything(x: Any, kind: Any) -> Any:
         flat = x.reshape(-1)
         if kind == "max":
             return flat.max()

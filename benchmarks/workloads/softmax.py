@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.random import Generator
 
 from benchmarks.harness.workload import TRANSCENDENTAL, Arrays, Call, Case, Sizes, Work
@@ -24,7 +26,7 @@ def inputs(case: Case, rng: Generator) -> Arrays:
 def numpy(case: Case, a: Arrays) -> Call:
     import numpy as np
 
-    def softmax(x):
+    def softmax(x: Any) -> Any:
         weights = np.exp(x - x.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
         return weights
@@ -62,7 +64,7 @@ def numba(case: Case, a: Arrays) -> Call:
     from numba import njit, prange
 
     @njit(parallel=True)
-    def softmax(x):
+    def softmax(x: Any) -> Any:
         rows, columns = x.shape
         out = np.empty_like(x)
         for i in prange(rows):
