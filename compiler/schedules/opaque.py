@@ -7,7 +7,7 @@ exists, which is checked here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -109,7 +109,7 @@ class InPlace:
 
     def _finish(self, op: Any, inits: Sequence[Any], views: Sequence[View | None], names: Sequence[str]) -> None:
         """What a loop leaves behind: results in their buffers, older versions of them gone."""
-        self._results(op, views, names)
+        self._bind(op.results, views, names)
         self.overwritten |= {init for init, view in zip(inits, views, strict=True) if view is not None}
 
     def _for(self, op: Any) -> None:
@@ -174,16 +174,16 @@ class InPlace:
         names = self.writer.choose(self.scalars[op.operands[0]], [partial(branch, block) for block in blocks], types)
         self.overwritten = seen
         self.writer.location = str(op.location)
-        self._results(op, views, names)
+        self._bind(op.results, views, names)
 
-    def _results(self, op: Any, views: Sequence[View | None], names: Sequence[str]) -> None:
-        """Results: tensors in their buffers, scalars by name."""
+    def _bind(self, values: Iterable[Any], views: Sequence[View | None], names: Sequence[str]) -> None:
+        """What values stand for: tensors for their buffers, scalars for names."""
         supply = iter(names)
-        for result, view in zip(op.results, views, strict=True):
+        for value, view in zip(values, views, strict=True):
             if view is None:
-                self.scalars[result] = next(supply)
+                self.scalars[value] = next(supply)
             else:
-                self.tensors[result] = view
+                self.tensors[value] = view
 
     def _while(self, op: Any) -> None:
         inits = list(op.operands)
@@ -202,12 +202,7 @@ class InPlace:
             return self.scalars[condition], names, kinds
 
         def body(carried: list[str]) -> list[str]:
-            supply = iter(carried)
-            for argument, view in zip(after.arguments, passed, strict=True):
-                if view is None:
-                    self.scalars[argument] = next(supply)
-                else:
-                    self.tensors[argument] = view
+            self._bind(after.arguments, passed, carried)
             end = self._block(after)
             return self._yielded(end, list(end.operands), views)
 
@@ -215,7 +210,7 @@ class InPlace:
         starts = [self.scalars[inits[number]] for number in numbers]
         names = self.writer.repeat(starts, types, test, body)
         self.writer.location = str(op.location)
-        self._results(op, passed, names)
+        self._bind(op.results, passed, names)
         self.overwritten |= {init for init, view in zip(inits, views, strict=True) if view is not None}
 
 

@@ -129,19 +129,9 @@ def while_loop(trace: Trace, condition: Callable[..., Any], body: Callable[..., 
     after = made.regions[1].blocks.append(*kinds, arg_locs=place)
     with trace.inside(after):
         carry = tree.unflatten(structure, [trace.wrap(v, a) for v, a in zip(after.arguments, avals, strict=True)])
-        _close_body(trace, "while_loop", body(carry), avals, structure)
+        leaves = _checked(trace, "while_loop", body(carry), avals, structure)
+        trace.operation("scf.yield", [], [t.value for t in leaves])
     return tree.unflatten(structure, [trace.wrap(v, a) for v, a in zip(made.results, avals, strict=True)])
-
-
-def _close_body(trace: Trace, who: str, result: Any, avals: Sequence[Aval], structure: Any,
-                extra: Sequence[Tracer] = ()) -> None:
-    leaves, found = lift_tree(trace, result, who)
-    if found == structure:
-        leaves = coerce_carry(trace, leaves, avals)
-        check_carry(who, avals, [t.aval for t in leaves], (structure, found), tree.names(structure))
-    else:
-        check_carry(who, avals, avals, (structure, found), tree.names(structure))
-    trace.operation("scf.yield", [], [t.value for t in (*leaves, *extra)])
 
 
 def counted_loop(trace: Trace, lower: Any, upper: Any, inits: Sequence[Tracer],

@@ -50,6 +50,11 @@ def agree(function: Callable[..., Any], arguments: Sequence[Any], expected: Any 
     return compiled
 
 
+def check(function: Callable[..., Any], arguments: Sequence[Any], expected: Any, tolerance: float = 1e-4) -> None:
+    """`agree` for programs with loops, which are not run operation by operation."""
+    agree(function, arguments, expected, tolerance=tolerance, eager=False)
+
+
 def slopes(function: Callable[..., Any], arguments: Sequence[Array], *, step: float = 1e-6,
            tolerance: float = 1e-5, seed: int = 0) -> None:
     """Gradients of a scalar function of float64 arrays against differences, each along one random direction."""

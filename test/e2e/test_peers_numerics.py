@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import optree
+from agreement import check
 
 import phalanx as px
 
@@ -19,16 +19,6 @@ def normal(*shape: int) -> np.ndarray[Any, Any]:
 def positive(n: int) -> np.ndarray[Any, Any]:
     a = normal(n, n)
     return a @ a.T + n * np.eye(n, dtype=np.float32)
-
-
-def check(function: Any, arguments: tuple[Any, ...], expected: Any, tolerance: float = 1e-4) -> None:
-    """The compiled function and the evaluator against a reference, container by container."""
-    compiled = px.jit(function)(*arguments)
-    with px.options(compiler="evaluator"), px.use_backend("numpy"):
-        evaluated = px.jit(function)(*arguments)
-    for found in (compiled, evaluated):
-        for one, other in zip(optree.tree_leaves(found), optree.tree_leaves(expected), strict=True):
-            np.testing.assert_allclose(np.asarray(one), other, rtol=tolerance, atol=tolerance)
 
 
 def test_mandelbrot() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import optree
 import pytest
+from agreement import check
 
 import phalanx as px
 
@@ -15,16 +16,6 @@ RNG = np.random.default_rng(0)
 
 def normal(*shape: int) -> np.ndarray[Any, Any]:
     return RNG.normal(size=shape).astype(np.float32)
-
-
-def check(function: Any, arguments: tuple[Any, ...], expected: Any, tolerance: float = 1e-4) -> None:
-    """The compiled function and the evaluator against a reference, container by container."""
-    compiled = px.jit(function)(*arguments)
-    with px.options(compiler="evaluator"), px.use_backend("numpy"):
-        evaluated = px.jit(function)(*arguments)
-    for found in (compiled, evaluated):
-        for one, other in zip(optree.tree_leaves(found), optree.tree_leaves(expected), strict=True):
-            np.testing.assert_allclose(np.asarray(one), other, rtol=tolerance, atol=tolerance)
 
 
 def test_jacobian_as_a_batch_of_vjps() -> None:
