@@ -112,6 +112,12 @@ def fits() -> list[Fit]:
     root2_ratio = (root2 - 1) / (root2 + 1)
     erf_ratio: Function = lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) if z else 2 / mp.sqrt(mp.pi)  # noqa: E731
 
+    def log_erfc(x: Real) -> Real:
+        return mp.log(mp.erfc(x)) / x + 1 if x > mp.mpf("1e-20") else 1 - 2 / mp.sqrt(mp.pi)
+
+    def log_erfc_weight(x: Real) -> Real:
+        return x * mp.erfc(x) / mp.erf(x) if x else mp.sqrt(mp.pi) / 2
+
     def long_tail(z: Real) -> Real:
         s = mp.sqrt(z)
         return (2 * mp.atanh(s) - 2 * s - 2 * s**3 / 3) / s**5 if z > 1e-12 else mp.mpf(2) / 5
@@ -152,9 +158,8 @@ def fits() -> list[Fit]:
         Fit(trigonometric, "COS_64", cosine_tail, 0, octant, lambda z: z * z),
         Fit(inverse_trigonometric, "ATAN_64", _odd(mp.atan, -mp.mpf(1) / 3, "1e-20"), 0, eighth, lambda z: z),
         Fit(inverse_trigonometric, "ASIN_64", _odd(mp.asin, mp.mpf(1) / 6, "1e-20"), 0, mp.mpf("0.2501"), lambda z: z),
-        Fit(error_function, "ERF_32", erf_ratio, 0, 1, lambda z: 1 / erf_ratio(z)),
         Fit(error_function, "ERF_64", erf_ratio, 0, 1, lambda _: mp.mpf(1)),
-        Fit(error_function, "LOG_ERFC_32", lambda x: mp.log(mp.erfc(x)), 0.95, 4, lambda x: mp.erfc(x) / mp.erf(x)),
+        Fit(error_function, "LOG_ERFC_32", log_erfc, 0, mp.mpf("3.93"), log_erfc_weight),
         Fit(error_function, "ERFCX_64", scaled_erfc, mp.mpf(-13) / 17, mp.mpf(97) / 127, lambda t: 1 / scaled_erfc(t)),
         Fit(
             error_function, "ERFCX_OF_SINGLE_64", short_scaled_erfc, 1 / mp.mpf("13.1"), 1 / mp.mpf(3),

@@ -1,6 +1,6 @@
 """erf and erfc.
 
-f32 erf: x + x P(x**2) below 1, 1 - e**Q(x) beyond. f64: the same near zero, and beyond
+f32 erf: 1 - e**Q(x), where Q is log(erfc(x)) = x P(x) - x. f64: x + x P(x**2) below 1, and beyond
 e**(-x**2) (1 + 2x) erfcx(x) / (1 + 2x), Shepherd and Laframboise's form, with x**2 in double-double.
 f32 erfc: the product in f64, where x**2 is exact, with a polynomial in 1 / (x + 3) that serves near zero too.
 """
@@ -8,18 +8,20 @@ f32 erfc: the product in f64, where x**2 is exact, with a polynomial in 1 / (x +
 from __future__ import annotations
 
 from phalanx.compiler.mathlib.emitter import Emitter, Value
-from phalanx.compiler.mathlib.exponential import LOG2_E, exp2_of_single, exp_normal, exp_scaled
+from phalanx.compiler.mathlib.exponential import LOG2_E, exp2_of_single, exp_scaled, expm1_of_sum
 
-# erf(x) / x - 1 in x**2 for |x| < 1: 2**-30 and 2**-63.
-ERF_32 = (0.12837917, -0.37612626, 0.112835854, -0.026853813, 0.0051883277, -0.00080101937, 7.853862e-05)
+# erf(x) / x - 1 in x**2 for |x| < 1: 2**-63.
 ERF_64 = (
     0.1283791670955126, -0.3761263890318375, 0.11283791670954885, -0.026866170645077868,
     0.005223977624828385, -0.0008548326981423378, 0.0001205533113289177, -1.4925595770954924e-05,
     1.6461008462559485e-06, -1.6350396102718901e-07, 1.466032816182554e-08, -1.1374954416916059e-09,
     5.960684385170342e-11,
 )  # fmt: skip
-# log(erfc(x)) on [0.95, 4], weighted so that erf has relative error 2**-29.
-LOG_ERFC_32 = (-0.0002447306, -1.1274749, -0.63751715, -0.103640206, 0.022087581, -0.0030085212, 0.00019242431)
+# log(erfc(x)) / x + 1 on [0, 3.93], weighted so that erf has relative error 2**-27.9.
+LOG_ERFC_32 = (
+    -0.12837917, -0.6366194, -0.10277783, 0.019153064, 0.00016039495, -0.0016670255,
+    0.0006328354, -0.00011764075, 9.256196e-06,
+)  # fmt: skip
 # (1 + 2x) e**(x**2) erfc(x) in (x - 3.75) / (x + 3.75) on [0.5, 28]: 2**-56.
 ERFCX_64 = (
     1.2375126308378275, -0.1402405985855468, 0.0035854154854671307, 0.0822767384901225,
@@ -42,15 +44,14 @@ _TAIL_SHIFT = 64
 def erf(emitter: Emitter, x: Value) -> Value:
     """The error function."""
     magnitude = emitter.absolute(x)
-    small = _erf_near_zero(emitter, magnitude)
     if emitter.is_double:
-        tail = _erfc_tail(emitter, magnitude) * 2.0**-_TAIL_SHIFT
-    else:
-        # erfc(4) is below half an ulp of 1.
-        bounded = emitter.clamp_above(magnitude, 4.0)
-        tail = exp_normal(emitter, emitter.polynomial(bounded, LOG_ERFC_32))
-    large = emitter.constant(1.0) - tail
-    return emitter.copysign(emitter.select(magnitude < 1.0, small, large), x)
+        small = _erf_near_zero(emitter, magnitude)
+        large = emitter.constant(1.0) - _erfc_tail(emitter, magnitude) * 2.0**-_TAIL_SHIFT
+        return emitter.copysign(emitter.select(magnitude < 1.0, small, large), x)
+    # erfc(3.93) is below half an ulp of 1.
+    bounded = emitter.clamp_above(magnitude, 3.93)
+    bent = emitter.polynomial(bounded, LOG_ERFC_32) * bounded
+    return emitter.copysign(expm1_of_sum(emitter, -bounded, bent), x)
 
 
 def erfc(emitter: Emitter, x: Value) -> Value:
@@ -77,8 +78,7 @@ def _erfc_of_single(emitter: Emitter, x: Value) -> Value:
 
 def _erf_near_zero(emitter: Emitter, magnitude: Value) -> Value:
     square = magnitude * magnitude
-    series = emitter.split_polynomial(square, ERF_64) if emitter.is_double else emitter.polynomial(square, ERF_32)
-    return emitter.fma(series, magnitude, magnitude)
+    return emitter.fma(emitter.split_polynomial(square, ERF_64), magnitude, magnitude)
 
 
 def _erfc_tail(emitter: Emitter, magnitude: Value) -> Value:

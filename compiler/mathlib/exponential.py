@@ -15,10 +15,9 @@ LOG2_E = 1.4426950408889634
 LN2_SPLIT_32 = (0.693359375, -2.12194440e-4)
 LN2_SPLIT_64 = (6.93147180369123816490e-01, 1.90821492927058770002e-10)
 
-# Below the first the result is 0, above the second inf; from n = the third on e**r 2**n is normal, below it is times 2**(the
-# fourth).
-_RANGE_32 = (-105.0, 88.72283172607422, -125.0, 64)
-_RANGE_64 = (-746.0, 709.782712893384, -1021.0, 128)
+# Below the first the result is 0, above the second inf.
+_RANGE_32 = (-105.0, 88.72283172607422)
+_RANGE_64 = (-746.0, 709.782712893384)
 
 # (e**r - 1 - r) / r**2; relative error of e**r: 2**-28 and 2**-58.
 EXP_32 = (0.49999994, 0.16666515, 0.041668456, 0.008369419, 0.001381314)
@@ -72,17 +71,17 @@ EXP2_OF_SINGLE_64 = (0.6931471807068369, 0.24022651070999326, 0.0555041036000928
 def exp(emitter: Emitter, x: Value) -> Value:
     """e**x over the whole range, denormal results included.
 
-    The exponent is added to the bits of e**r. Where that would leave the normal numbers below, it is raised first and the
-    product with a power of two rounds once; x above the largest argument with a finite result, and NaN, go their own way.
+    Half of the exponent is added to the bits of e**r, the other half is a factor, whose product rounds once where the result
+    is a denormal; x above the largest argument with a finite result, and NaN, go their own way.
     """
-    low, largest, least, lift = _RANGE_64 if emitter.is_double else _RANGE_32
-    mantissa = emitter.format.mantissa
-    shifted, number, reduced = _reduce_by_ln2(emitter, emitter.clamp_below(x, low))
-    bits = emitter.bits(_exp_reduced(emitter, reduced)) + (emitter.bits(shifted) << mantissa)
-    small = number < least
-    result = emitter.from_bits(emitter.select(small, bits + (lift << mantissa), bits))
-    result = emitter.select(small, result * 2.0**-lift, result)
-    return emitter.select(x <= largest, result, x + math.inf)
+    low, largest = _RANGE_64 if emitter.is_double else _RANGE_32
+    form = emitter.format
+    shifted, _, reduced = _reduce_by_ln2(emitter, emitter.clamp_below(x, low))
+    whole = emitter.bits(shifted)
+    half = whole >> 1
+    grown = emitter.from_bits(emitter.bits(_exp_reduced(emitter, reduced)) + (half << form.mantissa))
+    power = emitter.from_bits(((whole - half) << form.mantissa) + form.pattern(1.0))
+    return emitter.select(x <= largest, grown * power, x + math.inf)
 
 
 def exp_scaled(emitter: Emitter, x: Value, shift: int) -> Value:
@@ -92,12 +91,6 @@ def exp_scaled(emitter: Emitter, x: Value, shift: int) -> Value:
     shifted, _, reduced = _reduce_by_ln2(emitter, x)
     exponent = emitter.bits(shifted) - (emitter.format.pattern(emitter.format.magic) - shift)
     return emitter.scale(_exp_reduced(emitter, reduced), exponent)
-
-
-def exp_normal(emitter: Emitter, x: Value) -> Value:
-    """e**x where the caller knows that the result is a normal number: one scaling step."""
-    grown, power = exp_normal_parts(emitter, x)
-    return grown * power
 
 
 def exp_normal_parts(emitter: Emitter, x: Value) -> Pair:
@@ -117,6 +110,19 @@ def _reduce_by_ln2(emitter: Emitter, x: Value) -> tuple[Value, Value, Value]:
     return shifted, number, emitter.fma(number, -low, reduced)
 
 
+def expm1_of_sum(emitter: Emitter, a: Value, b: Value) -> Value:
+    """e**(a + b) - 1 in f32 for a + b <= 0, b the smaller part, which is added last: where no power of two is taken off, a is
+    rounded nowhere. From -1 down a part of ln 2 is dropped that the result does not have.
+    """
+    form = emitter.format
+    shifted = emitter.fma(a + b, LOG2_E, emitter.constant(form.magic))
+    first = emitter.fma(shifted - form.magic, -math.log(2.0), a)
+    r = first + b
+    tail = emitter.fma(emitter.split_polynomial(r, EXPM1_32), r * r, b)
+    power = emitter.from_bits((emitter.bits(shifted) << form.mantissa) + form.pattern(1.0))
+    return emitter.fma(power, first + tail, power - 1.0)
+
+
 def _reduce_by_ln2_exactly(emitter: Emitter, x: Value) -> tuple[Value, Value, Value]:
     """x = n ln 2 + r + lost: what r rounded off."""
     number, exponent = emitter.round_to_integer(x * LOG2_E)
@@ -127,8 +133,9 @@ def _reduce_by_ln2_exactly(emitter: Emitter, x: Value) -> tuple[Value, Value, Va
 
 
 def _exp_reduced(emitter: Emitter, r: Value) -> Value:
-    coefficients = EXP_64 if emitter.is_double else EXP_32
-    tail = emitter.split_polynomial(r, coefficients)
+    if emitter.has_fma and not emitter.is_double:
+        return emitter.polynomial(r, (1.0, 1.0, *EXP_32))
+    tail = emitter.split_polynomial(r, EXP_64 if emitter.is_double else EXP_32)
     return emitter.fma(tail, r * r, r) + 1.0
 
 
