@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from phalanx.dialects.kinds import Contraction, Elementwise, Indexing, Reduction
+from phalanx.dialects.kinds import Contraction, Elementwise, Indexing, Reduction, WindowContraction
 from phalanx.dialects.opdef import Op
 
 Shape = tuple[int, ...]
@@ -93,6 +93,11 @@ def _contraction(op: type[Op], shapes: Sequence[Shape], attributes: dict[str, An
     return _named(shapes, [tuple(n) for n in named], attributes)
 
 
+def _windows(op: type[Op], shapes: Sequence[Shape], attributes: dict[str, Any]) -> Form:
+    """Every size decides how a product over windows is computed."""
+    return static_form(shapes, attributes)
+
+
 def _indexing(op: type[Op], shapes: Sequence[Shape], attributes: dict[str, Any]) -> Form:
     """Index tensors broadcast; what is written has their axes, then those of the tensor that are not indexed."""
     count = len(attributes["axes"])
@@ -126,4 +131,5 @@ def _equal_sizes(shapes: Sequence[Shape], attributes: dict[str, Any]) -> Form:
 
 
 _RULES: tuple[tuple[type[Op], Callable[..., Form]], ...] = (
-    (Elementwise, _elementwise), (Reduction, _reduction), (Contraction, _contraction), (Indexing, _indexing))
+    (Elementwise, _elementwise), (Reduction, _reduction), (WindowContraction, _windows), (Contraction, _contraction),
+    (Indexing, _indexing))

@@ -21,7 +21,8 @@ from phalanx.dialects.dtypes import DType
 from phalanx.dialects.records import record
 from phalanx.dialects.types import compute_type, storage_tensor_type, storage_type
 
-# One entry of an indexing map: a loop number, a constant ("c", value) or scale*d + offset ("d", loop, scale, offset).
+# One entry of an indexing map: a loop number, a constant ("c", value), scale*d + offset ("d", loop, scale, offset), or a sum
+# of scaled loops ("sum", (loop, scale), ...).
 MapEntry = Any
 
 
@@ -279,7 +280,7 @@ class Lowering:
 
         `body(*scalars)` gets the inputs (then the running outputs, when `inits` is given) in compute types
         and returns the results in compute types; with `raw` both are storage types. A map lists, per axis of
-        the tensor, a loop number, `("c", constant)` or `("d", loop, scale, offset)`.
+        the tensor, a loop number, `("c", constant)`, `("d", loop, scale, offset)` or `("sum", (loop, scale), ...)`.
         """
         loops = len(outputs[0].shape) if loops is None else loops
         read = [(i, m) for i, m in inputs if i.splat is None]
@@ -431,6 +432,8 @@ def _affine(entry: MapEntry) -> ir.AffineExpr:
         return ir.AffineDimExpr.get(entry)
     if entry[0] == "c":
         return ir.AffineConstantExpr.get(entry[1])
+    if entry[0] == "sum":
+        return sum((ir.AffineDimExpr.get(loop) * scale for loop, scale in entry[1:]), ir.AffineConstantExpr.get(0))
     _, loop, scale, offset = entry
     return ir.AffineDimExpr.get(loop) * scale + offset
 

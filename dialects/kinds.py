@@ -237,6 +237,10 @@ class Contraction(Op):
     promotes = True
 
 
+class WindowContraction(Contraction):
+    """A contraction over windows of an operand, whose sizes decide how it is computed."""
+
+
 class Indexing(Op):
     """Reads or writes positions that are data: gather, scatter."""
 

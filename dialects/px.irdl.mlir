@@ -824,4 +824,29 @@ irdl.dialect @px {
     irdl.operands(x: %x)
     irdl.results(result: %result)
   }
+  irdl.operation @window_product {
+    %lhs = irdl.base "!builtin.tensor"
+    %rhs = irdl.base "!builtin.tensor"
+    %result = irdl.base "!builtin.tensor"
+    %attr_left = irdl.any
+    %attr_inner = irdl.any
+    %attr_strides = irdl.any
+    %attr_dilations = irdl.any
+    %attr_right = irdl.any
+    %attr_rank = irdl.any
+    irdl.operands(lhs: %lhs, rhs: %rhs)
+    irdl.results(result: %result)
+    irdl.attributes { "left" = %attr_left, "inner" = %attr_inner, "strides" = %attr_strides, "dilations" = %attr_dilations, "right" = %attr_right, "rank" = %attr_rank }
+  }
+  irdl.operation @windows {
+    %x = irdl.base "!builtin.tensor"
+    %result = irdl.base "!builtin.tensor"
+    %attr_axes = irdl.any
+    %attr_sizes = irdl.any
+    %attr_strides = irdl.any
+    %attr_dilations = irdl.any
+    irdl.operands(x: %x)
+    irdl.results(result: %result)
+    irdl.attributes { "axes" = %attr_axes, "sizes" = %attr_sizes, "strides" = %attr_strides, "dilations" = %attr_dilations }
+  }
 }

@@ -101,7 +101,7 @@ _TAKES_VIEWS = frozenset(
 
 
 def read_as_view(reader: Reader, op: Any) -> bool:
-    """A generic that only moves elements, a transpose or broadcast, as a view of its operand; False for any other."""
+    """A generic that only moves elements (a transpose, windows) as a view of its operand; False for any other."""
     maps, body = _forms(reader, op), op.regions[0].blocks[0]
     first = next(iter(body.operations)).operation
     if len(maps) != 2 or first.name != "linalg.yield" or first.operands[0] != body.arguments[0]:
@@ -113,16 +113,13 @@ def read_as_view(reader: Reader, op: Any) -> bool:
     if any(use.owner.name not in _TAKES_VIEWS for use in result.uses):
         return False
     loops = [_plain(form) for form in maps[1]]
-    strides: list[Size] = [0] * len(loops)
-    for size, stride, form in zip(entry.view.sizes, entry.view.strides, maps[0], strict=True):
-        dim = _plain(form)
-        if dim in loops:
-            strides[loops.index(dim)] = stride
-        elif form != (0, {}) or size != 1:
-            return False
+    if None in loops:
+        return False
+    access = Access.of(entry.view, maps[0], len(loops))
+    strides = [access.steps[dim] for dim in loops if dim is not None]
     shapes = [sizes_of(reader.entries[value]) for value in op.operands]
     sizes_ = _static_sizes(result, shapes[1])
-    reader.entries[result] = Ref(entry.tensor, View(sizes_, tuple(strides), entry.view.offset))
+    reader.entries[result] = Ref(entry.tensor, View(sizes_, tuple(strides), access.offset))
     return True
 
 

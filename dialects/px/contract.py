@@ -31,7 +31,7 @@ def free_axes(rank: int, contract: Axes, batch: Axes) -> list[int]:
     return [a for a in range(rank) if a not in contract and a not in batch]
 
 
-def _accumulator(dtype: DType) -> DType:
+def accumulator(dtype: DType) -> DType:
     """The dtype sums are held in: float32 for the 16-bit floats."""
     return float32 if dtype.is_float and dtype.bits == 16 else dtype
 
@@ -90,7 +90,7 @@ class dot_general(Contraction):
             loop_of |= {a: start + i for i, a in enumerate(free[side])}
             loop_of |= {a: result.ndim + i for i, a in enumerate(contract[side])}
             maps.append([loop_of[a] for a in range(operands[side].aval.ndim)])
-        wide = result.with_dtype(_accumulator(result.dtype))
+        wide = result.with_dtype(accumulator(result.dtype))
         s = ScalarScope(b.scalars, wide.dtype, wide.dtype, attrs)
         multiply = "mulf" if wide.dtype.is_float else "muli"
         if not depth:

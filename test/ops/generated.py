@@ -123,7 +123,7 @@ def ulps(op: type[Op], dtype: DType, samples_scale: float = 1.0) -> float:
 
 def magnitude(op: type[Op], sample: Sample, results: Sequence[Array]) -> list[Array | None]:
     """What rounding errors scale with: for sums of products, the sum of the absolute products."""
-    if op.name not in ("sum", "dot_general", "cumulative", "scatter"):
+    if op.name not in ("sum", "dot_general", "window_product", "cumulative", "scatter"):
         return [None] * len(results)
     operands, attrs = sample
     positive = [np.abs(x) if x.dtype.kind not in "biu" else x for x in operands]
@@ -160,7 +160,8 @@ def _float_difference(actual: Array, expected: Array, units: float, scale: Array
 
 
 #: where the standard leaves the sign of a zero result open
-ZERO_SIGN_OPEN = {"maximum", "minimum", "max", "min", "sign", "cumulative", "scatter", "sum", "dot_general", "prod"}
+ZERO_SIGN_OPEN = {"maximum", "minimum", "max", "min", "sign", "cumulative", "scatter", "sum", "dot_general",
+                  "window_product", "prod"}
 
 
 def plain_zeros(op: type[Op], array: Array) -> Array:
