@@ -66,6 +66,8 @@ _DECLARED = (
          affects_compile=True),
     Knob("debug", 0, "1 prints one line per compile (function, line, what changed, time per phase); "
          "2 adds one line per pass", minimum=0),
+    Knob("check_ir", False, "verify the IR after every pass and hold every stage to what it promises; a failed compile does "
+         "that anyway"),
     Knob("dump_ir", "", "a folder for the IR on its way down, in numbered files"),
     Knob("dump_level", "pass", "what goes there: the IR after every `pass`, after those that `changed` it, or once per "
          "`stage`", choices=("stage", "changed", "pass")),

@@ -81,9 +81,15 @@ def stages() -> tuple[Stage, ...]:
     return extended(usual, config.get("passes"))
 
 
-def _without_checks(found: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """The stages without the pass that holds text to what tracing has held these operations to already."""
-    return (replace(found[0], passes=tuple(step for step in found[0].passes if step[0] != "px-verify")), *found[1:])
+# What only text that was read, or whoever looks at the IR, needs: tracing has held operations to what px-verify checks, and
+# no line of what follows the schedules is ever shown.
+_FOR_READERS = {"px": "px-verify", "buffers": "px-locations", "llvm": "px-locations"}
+
+
+def _without_readers(found: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """The stages of a compile that nobody watches."""
+    return tuple(replace(stage, passes=tuple(step for step in stage.passes if step[0] != _FOR_READERS.get(stage.name)))
+                 for stage in found)
 
 
 def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = (),
@@ -95,8 +101,10 @@ def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = (),
                           hint="use isa='host', or export the function for the other machine")
     lowered = clone(module)
     watched = instruments or config.get("debug") or config.get("dump_ir")
-    chosen = stages() if watched else _without_checks(stages())
-    run_stages(lowered, chosen, label=label, instruments=instruments, after_stage=after_stage)
+    chosen = stages() if watched else _without_readers(stages())
+    own = not config.get("passes") and not _foreign_operations()
+    run_stages(lowered, chosen, label=label, instruments=instruments, after_stage=after_stage,
+               origin=functools.partial(clone, module) if own else None)
     return lowered, target
 
 
@@ -199,9 +207,14 @@ def _finish(lowered: ir.Module, target: CpuTarget, signature: Signature, seconds
     return artifact, code
 
 
+def _foreign_operations() -> list[str]:
+    """Operations that other packages have defined."""
+    return [op.name for op in REGISTRY.values() if not op.__module__.startswith("phalanx.")]
+
+
 def _has_foreign_operations(module: ir.Module) -> bool:
     """Whether operations defined outside Phalanx occur: the key on disk knows nothing of their source."""
-    foreign = [op.name for op in REGISTRY.values() if not op.__module__.startswith("phalanx.")]
+    foreign = _foreign_operations()
     if not foreign:
         return False
     text = module.operation.get_asm(enable_debug_info=False)

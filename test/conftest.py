@@ -11,12 +11,16 @@ import pytest
 
 from phalanx.compiler import config
 
-_CACHE = "PHALANX_CACHE_DIR"
+_CACHE, _CHECK = "PHALANX_CACHE_DIR", "PHALANX_CHECK_IR"
 _made = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One folder of compiled code per session, shared by its workers; nothing is left in or taken from the user's."""
+    """One folder of compiled code per session, shared by its workers; nothing is left in or taken from the user's.
+
+    Every compile is checked after each pass, as those of users are only when they fail.
+    """
+    os.environ.setdefault(_CHECK, "1")
     if _CACHE not in os.environ:
         os.environ[_CACHE] = config.stash[_made] = tempfile.mkdtemp(prefix="phalanx-test-cache-")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from mlir import ir, passmanager
 
 from phalanx.compiler.pipeline import diagnostics, parse, registry
+from phalanx.compiler.pipeline.concerns import Contents
 from phalanx.compiler.pipeline.instruments import Instrument
 from phalanx.compiler.pipeline.parse import Item
 from phalanx.dialects.errors import CompileError, PhalanxError
@@ -33,8 +34,9 @@ class Step:
 # Steps of the process's context: a C++ pass prepares its patterns once, which is most of its time on small modules.
 _steps: dict[tuple[object, str], Step] = {}
 _managers: dict[tuple[object, str], passmanager.PassManager] = {}
-atexit.register(_steps.clear)  # before the context they belong to
-atexit.register(_managers.clear)
+_pipelines: dict[tuple[object, str], Sequence[Step]] = {}
+for _made in (_steps, _managers, _pipelines):
+    atexit.register(_made.clear)  # before the context they belong to
 
 
 def resolve(text: str) -> list[Step]:
@@ -155,6 +157,46 @@ def _run_quickly(module: ir.Module, steps: Sequence[Step], before: ir.Operation)
     again = ir.Module.parse(before.get_asm(enable_debug_info=True, print_generic_op_form=True))
     run_steps(again, steps)  # says which pass it was, and verifies around each
     raise CompileError(f"pipeline: {type(problem).__name__}: {problem}") from problem
+
+
+def run_trusted(module: ir.Module, text: str, contents: Contents, *, checked: bool = False) -> None:
+    """Run a pipeline of our own passes on IR of our own making: passes that have nothing to do are left out.
+
+    Nothing is copied, and verified only with `checked`; who calls this can make the module again and find out with `run`
+    what is wrong. The context of the module is entered.
+    """
+    waiting: list[Step] = []
+    for step in _resolved(text):
+        if contents.asks(step.name):
+            _run_waiting(module, waiting, checked)
+        if not contents.concern(step.name):
+            continue
+        contents.ran(step.name)
+        if not step.python:
+            waiting.append(step)
+            continue
+        _run_waiting(module, waiting, checked)
+        step.apply(module)
+        if checked:
+            verify(module, f"after {step.name}")
+    _run_waiting(module, waiting, checked)
+
+
+def _run_waiting(module: ir.Module, waiting: list[Step], checked: bool) -> None:
+    """Run the C++ passes collected so far as one."""
+    if waiting:
+        _joined([step.text for step in waiting]).run(module.operation)
+        waiting.clear()
+        if checked:
+            verify(module, "after passes of MLIR")
+
+
+def _resolved(text: str) -> Sequence[Step]:
+    """`resolve`, read once."""
+    key = (ir.Context.current, text)
+    if key not in _pipelines:
+        _pipelines[key] = resolve(text)
+    return _pipelines[key]
 
 
 def _joined(texts: Sequence[str]) -> passmanager.PassManager:

@@ -16,6 +16,7 @@ from mlir import ir
 from phalanx.compiler import config
 from phalanx.compiler.pipeline import diagnostics, parse, registry
 from phalanx.compiler.pipeline import run as runner
+from phalanx.compiler.pipeline.concerns import Contents
 from phalanx.compiler.pipeline.instruments import Dump, Instrument, Reporter
 from phalanx.compiler.targets.cpu import llvm_pipeline
 from phalanx.compiler.targets.isa import isa as instruction_set
@@ -138,12 +139,14 @@ def run_stages(
     instruments: Sequence[Instrument] = (),
     after_stage: Callable[[str, ir.Module], None] | None = None,
     label: str = "main",
+    origin: Callable[[], ir.Module] | None = None,
 ) -> None:
     """Run `stages` from `first` to `last` on a module, in place, each one's contract checked afterwards.
 
     `after_stage(name, module)` sees the module at the end of each stage. With the option `dump_ir` the IR is written
     to `<dump_ir>/<label>/<stage>_<number>_<pass>.mlir`, as often as `dump_level` says; with `debug` of 2 a line per
-    pass is printed.
+    pass is printed. `origin` makes the module once more as it is now; only our own passes may be among the stages then.
+    They run with as little else as possible, and what fails is found again on the module made anew.
     Raises CompileError at the user's line.
     """
     names = [stage.name for stage in stages]
@@ -152,6 +155,14 @@ def run_stages(
     watchers = [*instruments, *([Reporter(sys.stderr)] if config.get("debug") >= 2 else [])]
     folder = _dump_folder(config.get("dump_ir"), label)
     level = config.get("dump_level")
+    if origin is not None and not watchers and not folder:
+        try:
+            _run_trusted(module, stages[start:stop + 1], after_stage)
+            return
+        except Exception as problem:
+            module = origin()
+            run_stages(module, stages, first=first, last=last, label=label)
+            raise CompileError(f"pipeline: {type(problem).__name__}: {problem}") from problem
     for position in range(start, stop + 1):
         stage = stages[position]
         dumps = [Dump(folder, prefix=f"{position}-{stage.name}_", level=level)] if folder else []
@@ -165,6 +176,19 @@ def run_stages(
             dump.stage_done(module)
         if after_stage is not None:
             after_stage(stage.name, module)
+
+
+def _run_trusted(module: ir.Module, stages: Sequence[Stage], after_stage: Callable[[str, ir.Module], None] | None) -> None:
+    """Run stages on IR that nobody else has written; with `check_ir` it is verified and stages are held to their contracts."""
+    checked = bool(config.get("check_ir"))
+    with module.context:
+        contents = Contents(module)
+        for stage in stages:
+            runner.run_trusted(module, stage.text, contents, checked=checked)
+            if checked:
+                check_contract(module, stage)
+            if after_stage is not None:
+                after_stage(stage.name, module)
 
 
 def _dump_folder(base: str, label: str) -> Path | None:
