@@ -167,14 +167,12 @@ class Driver:
     def _call(self, function: NestFunction, kind: str) -> None:
         homes = {item.tensor: item.tensor.home for item in function.inputs.values()}
         aliases = function.aliases({tensor: home for tensor, home in homes.items() if home is not None})
-        location = ir.Location.current
-        function.fill_in(aliases)
-        name = self.outliner.finish(function.body, kind, location)
+        name = function.write(kind, aliases)
         arguments = [self.address(item.tensor, item.offset) for item in function.inputs.values()]
         arguments += [self.memory.pointer(place, 0, tensor.element) for tensor, place in function.outputs]
         if function.scratch is not None:
             arguments.append(self.memory.pointer(new_place(function.scratch), 0, function.scratch.element))
-        self.call(name, arguments, function.body.scalars)
+        self.call(name, arguments, function.scalars)
 
     def call(self, name: str, arguments: Sequence[Any], scalars: Sequence[Scalar]) -> None:
         """`func.call` of a cluster function."""

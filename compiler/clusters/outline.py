@@ -1,6 +1,6 @@
 """Cluster functions: typed bare pointers in and out, the cluster's ops on tensors in between.
 
-Identical clusters (same text, whatever their lines) become one function.
+Identical clusters (same text, whatever their lines) become one function; `twins.py` tells most of them unwritten.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from phalanx.compiler.clusters.form import line_of
 from phalanx.compiler.clusters.model import Cluster, Node, Operand, Place, Ref, Tensor
 from phalanx.compiler.clusters.read import Reader
 from phalanx.compiler.clusters.sizes import Size, row_major
+from phalanx.compiler.clusters.twins import twin_key
 from phalanx.compiler.clusters.view import Access, View
 
 Scalar = tuple[str, Any]  # ("size", Size) or ("value", value of the original function)
@@ -41,6 +42,7 @@ class Outliner:
         self.module = module
         self.reader = reader
         self.known: dict[str, str] = {}
+        self.twins: dict[Any, str] = {}
         self._projections: dict[tuple[int, tuple[int, ...]], Any] = {}
         self.iterator = {kind: ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in ("parallel", "reduction")}
 
@@ -180,19 +182,32 @@ class NestFunction:
         self.inputs: dict[Any, Input] = {}
         self._collect()
         self.scratch = self._scratch() if kind == "chain" else None
-        location = cluster.nodes[0].location
-        written = [tensor.element for tensor, _ in outputs]
+        self.scalars: list[Scalar] = []  # arguments behind the pointers, known once it is written
+        self.values: dict[Tensor, Any] = {}  # values made in this cluster
+        self._loaded: dict[Any, Any] = {}
+
+    def write(self, kind: str, aliases: dict[int, int]) -> str:
+        """The name of the function, which is written unless an equal one is there."""
+        key = twin_key(self.outliner.reader, self.cluster, self.inputs, self.outputs, aliases)
+        known = self.outliner.twins.get(key)
+        if known is not None:
+            return known
+        written = [tensor.element for tensor, _ in self.outputs]
         self.body = Body(
-            outliner,
+            self.outliner,
             kind,
-            location,
+            self.cluster.nodes[0].location,
             [item.tensor.element for item in self.inputs.values()],
             written if self.scratch is None else [*written, self.scratch.element],
         )
         for item, argument in zip(self.inputs.values(), self.body.ins, strict=True):
             item.argument = argument
-        self.values: dict[Tensor, Any] = {}  # values made in this cluster
-        self._loaded: dict[Any, Any] = {}
+        self._fill_in(aliases)
+        self.scalars = self.body.scalars
+        name = self.outliner.finish(self.body, kind, ir.Location.current)
+        if key is not None:
+            self.outliner.twins[key] = name
+        return name
 
     # Arguments.
 
@@ -233,7 +248,7 @@ class NestFunction:
 
     # Contents.
 
-    def fill_in(self, aliases: dict[int, int]) -> None:
+    def _fill_in(self, aliases: dict[int, int]) -> None:
         """Views, ops, stores."""
         with ir.InsertionPoint(self.body.block):
             destinations = []

@@ -179,7 +179,7 @@ def run_stages(
 
 
 def _run_trusted(module: ir.Module, stages: Sequence[Stage], after_stage: Callable[[str, ir.Module], None] | None) -> None:
-    """Run stages on IR that nobody else has written; with `check_ir` it is verified and stages are held to their contracts."""
+    """Run stages on IR that nobody else has written; `check_ir` verifies it and holds stages to their contracts."""
     checked = bool(config.get("check_ir"))
     with module.context:
         contents = Contents(module)
