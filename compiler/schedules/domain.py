@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from phalanx.compiler.schedules.cluster import Cluster, Expr, Node, Operand, Positions, Splat, Value, View
 from phalanx.compiler.schedules.text import Index, Writer
 from phalanx.dialects.errors import CompileError
 from phalanx.dialects.records import field, record
+
+_NONE: Mapping[str, object] = {}
 
 
 @record(frozen=False)
@@ -146,12 +148,16 @@ class DomainBuilder:
             self.accesses["out", number] = linear_access(self.writer, output.view, identity, dims, rank)
             self.weights["out", number] = 2
 
-    def build(self, order: list[int] | None = None) -> Domain:
-        """The loops, in the order given or in the one that suits memory best."""
+    def build(self, order: list[int] | None = None, uneven: Mapping[str, object] = _NONE) -> Domain:
+        """The loops, in the order given or in the one that suits memory best.
+
+        `uneven` names for roles of dims an access that may step unevenly over dims of that role walked as one; its
+        coefficient is then that of the innermost dim.
+        """
         order = self._order() if order is None else order
         groups: list[list[int]] = []
         for dim in order:
-            if groups and self._joins(groups[-1][-1], dim):
+            if groups and self._joins(groups[-1][-1], dim, uneven):
                 groups[-1].append(dim)
             else:
                 groups.append([dim])
@@ -169,12 +175,14 @@ class DomainBuilder:
             domain.numbers[key] = [steps[group[-1]] for group in groups]
         return domain
 
-    def _joins(self, outer: int, inner: int) -> bool:
+    def _joins(self, outer: int, inner: int, uneven: Mapping[str, object]) -> bool:
         """Whether two neighbouring dims can be walked as one."""
         if self.roles[outer] != self.roles[inner] or self.pinned & {outer, inner}:
             return False
         size = self.sizes[inner]
-        steps = [*(access.coefficients for access in self.accesses.values()), *self.numbers.values()]
+        but = uneven.get(self.roles[outer])
+        steps = [access.coefficients for key, access in self.accesses.items() if key != but]
+        steps += self.numbers.values()
         return all(self.writer.equal(step[outer], self.writer.mul(step[inner], size)) for step in steps)
 
     def _order(self) -> list[int]:

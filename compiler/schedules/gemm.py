@@ -13,7 +13,7 @@ sizes and strides may be run-time values; scratch is static.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from phalanx.compiler.schedules.blocking import balanced, choose
@@ -27,6 +27,7 @@ from phalanx.compiler.schedules.product import Product
 from phalanx.compiler.schedules.product_loops import ProductLoops, Range, longest, uneven
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.strips import Strip, strip_kernel
+from phalanx.compiler.schedules.spread import row_starts
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
 from phalanx.compiler.targets.isa import Isa
@@ -36,6 +37,9 @@ TILE_ROWS = 192
 """Most rows of a block whose sums stand in scratch."""
 
 GROUP = 2
+TABLE_ROWS = 1 << 10
+"""Most rows of a block whose places stand in a table."""
+
 """Register blocks of rows between two runs of the fused ops: what they work on is still in the first-level cache."""
 
 READ_COST = 24, 4
@@ -100,20 +104,25 @@ class Gemm(ProductLoops):
             (self.sizes[self.rows], self.sizes[self.columns], self.sizes[self.depth]),
             (left[self.rows], left[self.depth]),
             (right[self.columns], right[self.depth]),
+        if product.spread:
+            block_rows = self.blocking.rows
+            row_block = balanced(self.sizes[self.rows], TABLE_ROWS, block_rows)
+            self.blocking = replace(self.blocking, pack_left=False, row_block=row_block)
         )
         self.holder = holder(cluster, product, product.columns)
-        self.prepacked = panels_of(product, self.blocking.width, captured)
+        self.prepacked = panels_of(product, self.blocking.width, captured) if not product.sums else None
         self.left_packing = self._packing(product.left, self.rows, self.blocking.rows)
         self.right_packing = self._packing(product.right, self.columns, self.blocking.width)
         self.row_block = self._row_block(cores)
         # Sums of the whole depth are used at once: the tile then holds a few rows, however long the block is.
-        self.at_once = self.holder is None and self.blocking.depth_block == self.sizes[self.depth]
+        self.at_once = self.holder is None and self.blocking.depth_block == self.sizes[self.depth] and not product.sums
         if self.holder is None and not self.at_once:
             block = self.blocking.rows
             self.row_block = min(self.row_block, max(TILE_ROWS // block, 1) * block)
         self.left_panels: View | None = None
         self.right_panels: View | None = None
         self.tile: View | None = None
+        self.table: View | None = None
         self._allocate()
 
     def _row_block(self, cores: int) -> int:
@@ -168,6 +177,8 @@ class Gemm(ProductLoops):
 
     def describe(self) -> str:
         """The schedule in words."""
+        if self.product.spread:
+            self.table = self.workspace.allocate(self.writer, "i64", self.row_block)
         blocking = self.blocking
         packed = [name for name, panels in (("left", self.left_panels), ("right", self.right_panels)) if panels]
         once = ", the right one ahead of time" if self.prepacked is not None else ""
@@ -182,9 +193,17 @@ class Gemm(ProductLoops):
     def _inside(self) -> None:
         in_memory = self.holder is not None or self.at_once
         inside = self._depths_then_columns if in_memory else self._columns_then_depths
-        self._blocks_of(self.rows, self.row_block, inside)
+        self._blocks_of(self.rows, self.row_block, partial(self._rows, inside))
 
-    def _depths(self, body: Callable[[Range], None]) -> None:
+    def _rows(self, inside: Callable[[Range], None], rows: Range) -> None:
+        """A block of rows; where they are not evenly spaced, it is written down first where they start."""
+        if self.table is not None:
+            sizes, strides = zip(*self.product.spread, strict=True)
+            values = [self.table.pointer, rows.start, rows.length, *sizes, *strides]
+            self.shared.call(self.writer, row_starts(self.shared, len(sizes)), values)
+        inside(rows)
+
+    def _depths(self, body: Callable[[Range], None], sums: Sequence[int] | None = None) -> None:
         """Blocks of the depth; one of length 0 when there is no depth at all, which makes sums of nothing."""
         size = self.sizes[self.depth]
         end = size if isinstance(size, int) else self.writer.max(size, 1)
@@ -196,6 +215,16 @@ class Gemm(ProductLoops):
         self._blocks(0, end, self.blocking.depth_block, one)
 
     def _depths_then_columns(self, rows: Range) -> None:
+        sums = self.product.sums if sums is None else sums
+        if sums:
+            around, *inner = sums
+
+            def within(position: str, _: list[str]) -> None:
+                self.positions[around] = position
+                self._depths(body, inner)
+
+            self.writer.loop(0, self.sizes[around], 1, within)
+            return
         def one(depth: Range) -> None:
             left = self._left(rows, depth)
             self._blocks_of(
@@ -226,7 +255,7 @@ class Gemm(ProductLoops):
     def _left(self, rows: Range, depth: Range) -> Operand:
         access = self.product.left
         across, along = access.coefficients[self.rows], access.coefficients[self.depth]
-        at = self._address(access, {self.rows: rows.start, self.depth: depth.start})
+        at = self._address(access, {self.rows: 0 if self.product.spread else rows.start, self.depth: depth.start})
         if self.left_panels is None:
             return Operand(access.view.pointer, at, across, along)
         where = at, across, along
@@ -239,7 +268,7 @@ class Gemm(ProductLoops):
         if self.prepacked is not None:
             whole = self.prepacked.depth
             at = self.writer.add(self.writer.mul(columns.start, whole), self.writer.mul(depth.start, width))
-            return Operand(access.view.pointer, at, whole, width, width * whole)
+            return Operand(pointer, at, whole, width, width * whole)
         at = self._address(access, {self.columns: columns.start, self.depth: depth.start})
         if self.right_panels is None:
             return Operand(access.view.pointer, at, across, along, width)
@@ -276,7 +305,7 @@ class Gemm(ProductLoops):
             panel = row if count == packed else writer.floor_to(row, packed)
             at = writer.add(writer.mul(panel, block.depth.length), writer.sub(row, panel) if panel != row else 0)
         else:
-            at = writer.add(left.at, writer.mul(row, left.across))
+            at = left.at if self.table is not None else writer.add(left.at, writer.mul(row, left.across))
         target, place, step = self._target(at_row if self.at_once else row, block)
 
         def call(strip: Strip, first: Index, length: Index) -> None:
@@ -286,18 +315,21 @@ class Gemm(ProductLoops):
                 at, left.across, left.depth,
                 start, right.depth, right.panel,
                 writer.add(place, first), step,
-                block.depth.length, length, block.depth.start,
+                block.depth.length, length, self._before(block.depth.start),
             ]  # fmt: skip
             self.shared.call(writer, strip_kernel(self.shared, strip), values)
 
-        whole_depth = block.depth.length == self.sizes[self.depth]
-        strip = Strip(self.product.element, count, blocking.vectors, blocking.lanes, packed, adds=not whole_depth)
+        whole_depth = block.depth.length == self.sizes[self.depth] and not self.product.sums
+        strip = Strip(self.product.element, count, blocking.vectors, blocking.lanes, packed, adds=not whole_depth,
+                      spread=self.table is not None)
         columns, total = block.columns.length, self.sizes[self.columns]
         if isinstance(total, int) and total % blocking.width == 0:
             call(strip, 0, columns)  # blocks and the shares of threads are whole panels
             return
         whole = writer.floor_to(columns, blocking.width)
         tail = writer.sub(columns, whole)
+            if self.table is not None:
+                values += [self.table.pointer, row]
         if whole != 0:
             call(strip, 0, whole)
         strip = replace(strip, tail=True, guarded=self.right_panels is None and self.prepacked is None)
@@ -318,6 +350,14 @@ class Gemm(ProductLoops):
         first = writer.add(block.rows.start, row)
         place = self._address(self.holder, {self.columns: block.columns.start, self.rows: first, self.depth: None})
         return self.holder.view, place, self.holder.coefficients[self.rows]
+    def _before(self, depth: Index) -> Index:
+        """How much is summed already: 0 at the first block of the depth."""
+        for loop in self.product.sums:
+            position = self.positions[loop]
+            assert position is not None
+            depth = self.writer.add(depth, position)
+        return depth
+
 
     # -- what follows the product ------------------------------------------------------------------
 
@@ -341,7 +381,9 @@ class Gemm(ProductLoops):
         bounds[self.rows] = first, writer.add(first, part.length)
         bounds[self.columns] = columns.start, writer.add(columns.start, columns.length)
         nest = FollowingNest(self.cluster, self.product, self.workspace, results, bounds)
-        end, size = writer.add(depth.start, depth.length), self.sizes[self.depth]
+        end, size = self._before(writer.add(depth.start, depth.length)), self.sizes[self.depth]
+        for loop in self.product.sums:
+            size = writer.add(size, writer.sub(self.sizes[loop], 1))
         if end == size:
             nest.emit()
         else:

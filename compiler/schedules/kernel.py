@@ -53,9 +53,9 @@ class Kernel:
 
     def _product(self, cluster: Cluster) -> ProductLoops | None:
         """The emitter of the cluster's matrix product, when it has one."""
-        product = find_product(cluster)
+        product = find_product(cluster, spread=cluster is self.cluster)
         if isinstance(product, Product):
-            if suits_dots(product, self.isa):
+            if not product.sums and not product.spread and suits_dots(product, self.isa):
                 return InnerProducts(cluster, product, self.workspace, self.isa, self.shared)
             if cluster is not self.cluster:
                 return Gemm(cluster, product, self.workspace, self.isa, self.shared)

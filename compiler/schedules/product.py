@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from phalanx.compiler.schedules.cluster import Cluster, Node, Splat, View
@@ -20,7 +21,10 @@ SHALLOWEST = 3
 
 @record(frozen=False)
 class Contracted:
-    """A contraction over the loops of a domain; `element` is what sums are held in, operands may be narrower."""
+    """A contraction over the loops of a domain; `element` is what sums are held in, operands may be narrower.
+
+    Sums run over `depth`, and over the loops of `sums` around it.
+    """
 
     node: Node
     domain: Domain
@@ -30,6 +34,7 @@ class Contracted:
     outer: list[int]
     depth: int
     element: str
+    sums: list[int]
 
     def starts_at_zero(self, writer: Writer) -> bool:
         """Whether sums start from the constant 0 (not from another tensor)."""
@@ -51,10 +56,15 @@ class Contracted:
 
 @record(frozen=False)
 class Product(Contracted):
-    """Batches of matrix products: `left` has the rows, `right` the columns."""
+    """Batches of matrix products: `left` has the rows, `right` the columns.
+
+    Where rows of the left operand are not evenly spaced, `spread` has the dims that its loop of rows covers, outermost
+    first, as (size, stride).
+    """
 
     rows: int
     columns: int
+    spread: tuple[tuple[Index, Index], ...] = ()
 
     def turned(self) -> Product:
         """The transposed product: rows and columns change places."""
@@ -68,8 +78,11 @@ class VectorProduct(Contracted):
     free: int
 
 
-def find_product(cluster: Cluster) -> Product | VectorProduct | None:
-    """The cluster's contraction as a product of matrices, or of a matrix and a vector; else None."""
+def find_product(cluster: Cluster, spread: bool = False) -> Product | VectorProduct | None:
+    """The cluster's contraction as a product of matrices, or of a matrix and a vector; else None.
+
+    With `spread`, rows of the left operand need not be evenly spaced.
+    """
     reductions = [node for node in cluster.nodes if node.is_reduction]
     if len(reductions) != 1:
         return None
@@ -78,7 +91,8 @@ def find_product(cluster: Cluster) -> Product | VectorProduct | None:
     if element is None or not all(isinstance(operand.source, View) for operand in node.operands):
         return None
     builder = DomainBuilder(cluster)
-    left, right = (builder.accesses[operand_key(node, operand)] for operand in node.operands)
+    keys = [operand_key(node, operand) for operand in node.operands]
+    left, right = (builder.accesses[key] for key in keys)
     for dim, gone in enumerate(builder.reduced):
         in_left, in_right = left.coefficients[dim] != 0, right.coefficients[dim] != 0
         if gone:
@@ -86,23 +100,58 @@ def find_product(cluster: Cluster) -> Product | VectorProduct | None:
         else:
             builder.roles[dim] = {(True, False): "rows", (False, True): "columns"}.get((in_left, in_right), "batch")
     dims = [dim for dim, size in enumerate(builder.sizes) if size != 1]
-    ranked = ["batch", "rows", "columns", "depth", "broken"]
-    order = sorted(dims, key=lambda dim: (ranked.index(builder.roles[dim]), dim))
-    domain = builder.build(order)
-    roles = [builder.roles[group[0]] for group in domain.groups]
-    if roles.count("depth") != 1 or "broken" in roles:
+    if any(builder.roles[dim] == "broken" for dim in dims):
         return None
-    depth = roles.index("depth")
+    ranked = ["batch", "rows", "columns", "depth"]
+
+    def place(dim: int) -> tuple[int, int, int]:
+        role, step = builder.roles[dim], left.coefficients[dim]
+        return ranked.index(role), -step if role == "depth" and isinstance(step, int) else 0, dim
+
+    order = sorted(dims, key=place)
+    narrow = all(builder.accesses[key].view.element == element for key in keys)
+    if spread and narrow:
+        product = _product(cluster, builder, builder.build(order, {"rows": keys[0], "columns": keys[1]}), (node, element))
+        if isinstance(product, Product):
+            steps = _steps(builder, product, product.rows, product.left)
+            if len(_steps(builder, product, product.columns, product.right)) == 1:
+                return replace(product, spread=steps) if len(steps) > 1 else product
+    return _product(cluster, builder, builder.build(order), (node, element))
+
+
+def _product(
+    cluster: Cluster, builder: DomainBuilder, domain: Domain, summed: tuple[Node, str]
+) -> Product | VectorProduct | None:
+    node, element = summed
+    roles = [builder.roles[group[0]] for group in domain.groups]
+    if "depth" not in roles:
+        return None
+    depth = _largest(domain, roles, "depth")
+    sums = [loop for loop, role in enumerate(roles) if role == "depth" and loop != depth]
     accesses = [domain.accesses[operand_key(node, operand)] for operand in node.operands]
-    found = Contracted(node, domain, builder.placed, accesses[0], accesses[1], [], depth, element)
+    found = Contracted(node, domain, builder.placed, accesses[0], accesses[1], [], depth, element, sums)
     if "rows" in roles and "columns" in roles:
         return _matrices(cluster, found, roles)
-    return _matrix_and_vector(found, roles) if {"rows", "columns"} & set(roles) else None
+    return _matrix_and_vector(found, roles) if {"rows", "columns"} & set(roles) and not sums else None
+
+
+def _steps(builder: DomainBuilder, product: Product, loop: int, access: Access) -> tuple[tuple[Index, Index], ...]:
+    """The dims that a loop covers as (size, stride in an operand), outermost first, joined where they are evenly spaced."""
+    (strides,) = (known.coefficients for key, known in builder.accesses.items() if product.domain.accesses[key] is access)
+    writer = builder.writer
+    found: list[tuple[Index, Index]] = []
+    for dim in product.domain.groups[loop]:
+        size, stride = builder.sizes[dim], strides[dim]
+        if found and writer.equal(found[-1][1], writer.mul(size, stride)):
+            found[-1] = writer.mul(found[-1][0], size), stride
+        else:
+            found.append((size, stride))
+    return tuple(found)
 
 
 def _fields(found: Contracted, kept: tuple[int, ...]) -> dict[str, Any]:
-    """The fields of a product whose own loops are `kept`; the others are outer loops."""
-    outer = [loop for loop in range(len(found.domain.sizes)) if loop not in kept]
+    """The fields of a product whose own loops are `kept`; the others are outer loops, but for those summed over."""
+    outer = [loop for loop in range(len(found.domain.sizes)) if loop not in kept and loop not in found.sums]
     names: tuple[str, ...] = Contracted.__match_args__
     return {name: getattr(found, name) for name in names} | {"outer": outer}
 
@@ -110,7 +159,8 @@ def _fields(found: Contracted, kept: tuple[int, ...]) -> dict[str, Any]:
 def _matrices(cluster: Cluster, found: Contracted, roles: list[str]) -> Product | None:
     rows, columns = _largest(found.domain, roles, "rows"), _largest(found.domain, roles, "columns")
     shortest = min(static(found.size(rows)), static(found.size(columns)))
-    if shortest < 2 or static(found.size(found.depth)) < SHALLOWEST:
+    terms = math.prod(static(found.size(loop)) for loop in (found.depth, *found.sums))
+    if shortest < 2 or terms < SHALLOWEST:
         return None
     product = Product(**_fields(found, (rows, columns, found.depth)), rows=rows, columns=columns)
     return product.turned() if _stored_by_columns(cluster, product) else product

@@ -25,6 +25,7 @@ class Strip:
     """Which register kernel: `rows` by `vectors` of `lanes`.
 
     `packed` is the row length of a packed left operand (its rows stand next to each other), 0 for one with strides.
+    `spread` reads from a table where each row of the left operand starts.
     `tail` takes fewer columns than its vectors have; `guarded` then does not read the right operand behind them.
     `adds` can add to the target, the others overwrite it.
     """
@@ -37,6 +38,7 @@ class Strip:
     tail: bool = False
     guarded: bool = False
     adds: bool = False
+    spread: bool = False
 
     @property
     def name(self) -> str:
@@ -46,6 +48,7 @@ class Strip:
         'px_multiply_f32_6x2x8'
         """
         notes = f"_packed{self.packed}" if self.packed else ""
+        notes += "_spread" if self.spread else ""
         notes += "_tail" if self.tail else ""
         notes += "_guarded" if self.guarded else ""
         notes += "_add" if self.adds else ""
@@ -57,10 +60,14 @@ def strip_kernel(shared: Shared, strip: Strip) -> str:
 
     Arguments: left, right, target; where the left operand starts, its strides along rows and depth; where the right
     one starts, its stride along depth and from panel to panel; where the target starts and its row length; depth;
-    columns (whole panels, but for a tail); whether to add to the target (0: overwrite it).
+    columns (whole panels, but for a tail); whether to add to the target (0: overwrite it). With `spread`: the table, and
+    which of its entries is the first row's.
     """
-    memories = [(name, strip.element) for name in ("left", "right", "target")]
-    routine = Routine(strip.name, [*memories, *((name, "index") for name in _ARGUMENTS)], written=("target",))
+    arguments = [(name, strip.element) for name in ("left", "right", "target")]
+    arguments += [(name, "index") for name in _ARGUMENTS]
+    if strip.spread:
+        arguments += [("table", "i64"), ("first", "index")]
+    routine = Routine(strip.name, arguments, written=("target",))
     return shared.define(routine, lambda: _Kernel(routine, strip).write())
 
 
@@ -73,8 +80,14 @@ class _Kernel:
         self.masks: list[str | None] = [None] * strip.vectors
         writer = self.writer
         step: Index = 1 if strip.packed else "%row_step"
-        self.starts = [writer.add("%left_at", writer.mul(row, step)) for row in range(strip.rows)]
+        self.starts = [writer.add("%left_at", self._row(row, step)) for row in range(strip.rows)]
         self.left_step: Index = strip.packed or "%left_step"
+
+    def _row(self, row: int, step: Index) -> Index:
+        """How far a row of the left operand is from where that starts."""
+        if self.strip.spread:
+            return self.routine.load("table", self.writer.add("%first", row))
+        return self.writer.mul(row, step)
 
     def write(self) -> None:
         strip, writer = self.strip, self.writer
