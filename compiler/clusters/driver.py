@@ -20,16 +20,21 @@ from phalanx.compiler.clusters.model import (
     Node,
     Opaque,
     Operand,
+    Pack,
     Place,
     Ref,
     Tensor,
 )
 from phalanx.compiler.clusters.outline import NestFunction, Outliner, Scalar, opaque_function
+from phalanx.compiler.clusters.panels import pack_function
 from phalanx.compiler.clusters.place import new_place, region_place
 from phalanx.compiler.clusters.read import Reader
 from phalanx.compiler.clusters.read_nests import set_copy_domain, set_store
 from phalanx.compiler.clusters.sizes import Size
 from phalanx.compiler.clusters.view import Access, View
+
+UNNAMED = "px_cluster"
+"""What a call names until it is known."""
 
 
 class Driver:
@@ -42,6 +47,7 @@ class Driver:
         self.workspace: Any = None  # memref<i8>, patched in when the arena's size is known
         self.done: set[Cluster] = set()
         self.calls = 0
+        self.packings: dict[Cluster, tuple[Node, Any]] = {}  # calls that pack for clusters not written yet
         self.copies: list[tuple[Any, str]] = []  # locations of copies and why they are made, for the report
 
     # Blocks.
@@ -75,6 +81,8 @@ class Driver:
             self._opaque(node, payload)
         elif isinstance(payload, HostCall):
             self._host(node, payload)
+        elif isinstance(payload, Pack):
+            self._pack(node, payload)
         elif node.kind == "elements":
             self._elements(node)
         elif node.kind == "constant":
@@ -162,9 +170,18 @@ class Driver:
                     outputs.append((tensor, tensor.home))
                 outputs += [(tensor, place) for place in tensor.extra]
         if outputs:
-            self._call(NestFunction(self.outliner, cluster, outputs, cluster.kind), cluster.kind)
+            name = self._call(NestFunction(self.outliner, cluster, outputs, cluster.kind), cluster.kind)
+            if cluster in self.packings:
+                packing, call = self.packings.pop(cluster)
+                call.attributes["callee"] = ir.FlatSymbolRefAttr.get(pack_function(self.outliner, name, packing))
 
-    def _call(self, function: NestFunction, kind: str) -> None:
+    def _pack(self, node: Node, pack: Pack) -> None:
+        """The call in front of a loop that packs for a product inside, whose function gives the callee its name."""
+        panels = node.outputs[0]
+        arguments = [self.address(pack.source, pack.offset), self.memory.pointer(self.home(panels), 0, panels.element)]
+        self.packings[pack.product] = node, self.call(UNNAMED, arguments, [])
+
+    def _call(self, function: NestFunction, kind: str) -> str:
         homes = {item.tensor: item.tensor.home for item in function.inputs.values()}
         aliases = function.aliases({tensor: home for tensor, home in homes.items() if home is not None})
         name = function.write(kind, aliases)
@@ -173,13 +190,14 @@ class Driver:
         if function.scratch is not None:
             arguments.append(self.memory.pointer(new_place(function.scratch), 0, function.scratch.element))
         self.call(name, arguments, function.scalars)
+        return name
 
-    def call(self, name: str, arguments: Sequence[Any], scalars: Sequence[Scalar]) -> None:
+    def call(self, name: str, arguments: Sequence[Any], scalars: Sequence[Scalar]) -> Any:
         """`func.call` of a cluster function."""
         passed = [self.memory.size(value) if kind == "size" else self.scalar(value) for kind, value in scalars]
         callee = {"callee": ir.FlatSymbolRefAttr.get(name)}
-        build.create("func.call", [], [*arguments, *passed, self.workspace], callee)
         self.calls += 1
+        return build.create("func.call", [], [*arguments, *passed, self.workspace], callee)
 
     def scalar(self, value: Any) -> Any:
         return self.memory.scalar(value)

@@ -181,6 +181,7 @@ class Cluster:
     reduced: tuple[int, ...] | None = None
     nodes: list[Node] = field(default_factory=list)
     streams: set[tuple[int, Access]] = field(default_factory=set)
+    panels: tuple[Operand, Tensor] | None = None  # a matrix of a contraction, and where it is packed before a loop
 
     @property
     def parallel(self) -> tuple[int, ...]:
@@ -251,6 +252,15 @@ class HostCall:
     site: int
     operands: list[Ref]
     calls_host: bool = True
+
+
+@record(frozen=False, eq=False, repr=False)
+class Pack:
+    """The matrix of a product inside of a loop, packed before the loop: its tensor and where in it the matrix starts."""
+
+    product: Cluster
+    source: Tensor
+    offset: Size
 
 
 @record(frozen=False, eq=False, repr=False)

@@ -22,7 +22,8 @@ from phalanx.compiler.clusters.view import Access, View
 Scalar = tuple[str, Any]  # ("size", Size) or ("value", value of the original function)
 Output = tuple[Tensor, Place]
 
-_SHORT = {"elementwise": "ew", "reduction": "red", "contraction": "con", "chain": "chain", "opaque": "opaque", "copy": "copy"}
+_SHORT = {"elementwise": "ew", "reduction": "red", "contraction": "con", "chain": "chain", "opaque": "opaque", "copy": "copy",
+          "pack": "pack"}
 _PLACEHOLDER = "px_cluster"
 
 
@@ -233,6 +234,9 @@ class NestFunction:
         for node in self.cluster.nodes:
             for _, ref in node.captured:
                 self.inputs.setdefault((ref.tensor, ref.view), Input(ref.tensor, ref.view.offset))
+        if self.cluster.panels is not None:
+            panels = self.cluster.panels[1]
+            self.inputs[panels, panels.view] = Input(panels, 0)
 
     def aliases(self, place_of: dict[Tensor, Place]) -> dict[int, int]:
         """Outputs that overwrite, element by element, an input at the same address."""
@@ -263,6 +267,8 @@ class NestFunction:
                 self.body.view(self.body.outs[-1], view, self.scratch.element)
                 number = len(self.inputs) + len(self.outputs)
                 self.body.function.attributes["px.scratch"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), number)
+            if self.cluster.panels is not None:
+                self._mark_panels(*self.cluster.panels)
             for node in self.cluster.nodes:
                 with node.location:
                     self._nest(node)
@@ -272,6 +278,13 @@ class NestFunction:
                     build.materialise(self.values[tensor], destination)
         with self.body.location:
             self.body.close(aliases)
+
+    def _mark_panels(self, matrix: Operand, panels: Tensor) -> None:
+        """Say which argument is the matrix, which its panels, and how many elements these may have."""
+        number = list(self.inputs).index((matrix.tensor, matrix.access))
+        count = panels.sizes[0]
+        assert isinstance(count, int)
+        self.body.function.attributes["px.panels"] = build.numbers([number, len(self.inputs) - 1, count])
 
     @staticmethod
     def _loops(tensor: Tensor) -> tuple[Size, ...]:

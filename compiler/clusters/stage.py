@@ -17,6 +17,7 @@ from phalanx.compiler.clusters.form import Former, Remark
 from phalanx.compiler.clusters.memory import Emitter, Memory, dynamic_total
 from phalanx.compiler.clusters.model import Block, Buffer, Control, Place, Ref, Tensor
 from phalanx.compiler.clusters.outline import Outliner
+from phalanx.compiler.clusters.panels import pack_ahead
 from phalanx.compiler.clusters.place import place_function
 from phalanx.compiler.clusters.plan import ArenaPlan
 from phalanx.compiler.clusters.prune import prune
@@ -144,6 +145,9 @@ class _Stage:
         self.reader.read_block(self.entry, block)
         prune(block)
         self._form(block)
+        if self.fuse:
+            captured = [tensors[number] for number in arguments.captured(self.main, self.entry)]
+            pack_ahead(block, captured, self.report.remarks)
         self.overwritten = arguments.donated_results(self.main, block, tensors)
         results = [self._result_place(number, ref, tensors) for number, ref in enumerate(block.results)]
         place_function(block, results)

@@ -90,6 +90,8 @@ def _contents(function: Any) -> tuple[tuple[UserLine, ...], tuple[str, ...]]:
 def _schedule(kernel: Kernel, sharing: Sharing | None) -> str:
     """What the scheduled stage does with a cluster, in words."""
     loops = kernel.loops
+    if kernel.cluster.kind == "pack":
+        return "panels of a matrix for the products of a loop"
     if loops is None:
         return "loops as written"
     if isinstance(loops, Fused):

@@ -21,13 +21,14 @@ from phalanx.compiler.schedules.cluster import Cluster, View
 from phalanx.compiler.schedules.domain import Access
 from phalanx.compiler.schedules.following import FollowingNest, holder, nothing_follows
 from phalanx.compiler.schedules.packing import Packing, packing_function
+from phalanx.compiler.schedules.panels import PACK_COST, Offered, ahead_of
 from phalanx.compiler.schedules.parallel import Cut
 from phalanx.compiler.schedules.prepacked import panels_of
 from phalanx.compiler.schedules.product import Product
 from phalanx.compiler.schedules.product_loops import ProductLoops, Range, longest, uneven
 from phalanx.compiler.schedules.routine import Shared
-from phalanx.compiler.schedules.strips import Strip, strip_kernel
 from phalanx.compiler.schedules.spread import row_starts
+from phalanx.compiler.schedules.strips import Strip, strip_kernel
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
 from phalanx.compiler.targets.isa import Isa
@@ -36,17 +37,14 @@ from phalanx.dialects.records import record, replace
 TILE_ROWS = 192
 """Most rows of a block whose sums stand in scratch."""
 
-GROUP = 2
 TABLE_ROWS = 1 << 10
 """Most rows of a block whose places stand in a table."""
 
+GROUP = 2
 """Register blocks of rows between two runs of the fused ops: what they work on is still in the first-level cache."""
 
 READ_COST = 24, 4
 """Multiply-adds in the time it takes to fetch an element of the left and of the right operand where it stands."""
-
-PACK_COST = 12
-"""Multiply-adds in the time it takes to pack an element, after which fetching it costs nothing."""
 
 SHARED_ROWS = 4
 """Threads get multiples of this many rows: the rest of a register block is then not slow."""
@@ -89,10 +87,11 @@ class Gemm(ProductLoops):
         shared: Shared,
         captured: frozenset[int] = frozenset(),
         cores: int = 1,
+        offer: Offered | None = None,
     ) -> None:
         """`captured` are arguments that may be expected packed; `prepacked` then says how the right operand is.
 
-        So many `cores` will share the product.
+        So many `cores` will share the product. `offer` is a matrix that was packed before a loop; `ahead` then says how.
         """
         super().__init__(cluster, product, workspace, shared)
         self.product = product
@@ -104,15 +103,16 @@ class Gemm(ProductLoops):
             (self.sizes[self.rows], self.sizes[self.columns], self.sizes[self.depth]),
             (left[self.rows], left[self.depth]),
             (right[self.columns], right[self.depth]),
+        )
         if product.spread:
             block_rows = self.blocking.rows
             row_block = balanced(self.sizes[self.rows], TABLE_ROWS, block_rows)
             self.blocking = replace(self.blocking, pack_left=False, row_block=row_block)
-        )
         self.holder = holder(cluster, product, product.columns)
         self.prepacked = panels_of(product, self.blocking.width, captured) if not product.sums else None
         self.left_packing = self._packing(product.left, self.rows, self.blocking.rows)
         self.right_packing = self._packing(product.right, self.columns, self.blocking.width)
+        self.ahead = ahead_of(product, self.right_packing, offer) if self.prepacked is None and not product.sums else None
         self.row_block = self._row_block(cores)
         # Sums of the whole depth are used at once: the tile then holds a few rows, however long the block is.
         self.at_once = self.holder is None and self.blocking.depth_block == self.sizes[self.depth] and not product.sums
@@ -143,7 +143,16 @@ class Gemm(ProductLoops):
 
     @property
     def packs_right(self) -> bool:
-        return self.prepacked is None and (self.blocking.pack_right or self.right_packing.source != self.product.element)
+        if self._panels is not None:
+            return False
+        return self.blocking.pack_right or self.right_packing.source != self.product.element
+
+    @property
+    def _panels(self) -> tuple[str, int] | None:
+        """Panels of the whole right operand that are there already: where they start, and their depth."""
+        if self.prepacked is not None:
+            return self.product.right.view.pointer, self.prepacked.depth
+        return (self.ahead.pointer, self.ahead.depth) if self.ahead is not None else None
 
     def _lost(self, cut: Cut) -> float:
         """Parts are not equal, and what all of them read is read, and packed, by every one."""
@@ -168,6 +177,8 @@ class Gemm(ProductLoops):
         if self.packs_right:
             count = self.right_packing.elements(blocking.column_block, depth)
             self.right_panels = self.workspace.allocate(self.writer, element, count)
+        if self.product.spread:
+            self.table = self.workspace.allocate(self.writer, "i64", self.row_block)
         if self.holder is None:
             rows = min(GROUP * blocking.rows, self.row_block) if self.at_once else self.row_block
             self.tile = self.workspace.allocate(self.writer, element, rows * blocking.column_block)
@@ -177,11 +188,10 @@ class Gemm(ProductLoops):
 
     def describe(self) -> str:
         """The schedule in words."""
-        if self.product.spread:
-            self.table = self.workspace.allocate(self.writer, "i64", self.row_block)
         blocking = self.blocking
         packed = [name for name, panels in (("left", self.left_panels), ("right", self.right_panels)) if panels]
         once = ", the right one ahead of time" if self.prepacked is not None else ""
+        once = ", the right one before the loop" if self.ahead is not None else once
         return (
             f"matrix product in blocks of {self.row_block}x{blocking.column_block}, {blocking.depth_block} deep, "
             f"registers {blocking.rows}x{blocking.width} in {blocking.vectors} vectors of {blocking.lanes}, "
@@ -205,16 +215,6 @@ class Gemm(ProductLoops):
 
     def _depths(self, body: Callable[[Range], None], sums: Sequence[int] | None = None) -> None:
         """Blocks of the depth; one of length 0 when there is no depth at all, which makes sums of nothing."""
-        size = self.sizes[self.depth]
-        end = size if isinstance(size, int) else self.writer.max(size, 1)
-
-        def one(block: Range) -> None:
-            length = block.length if isinstance(size, int) else self.writer.min(block.length, size)
-            body(Range(block.start, length))
-
-        self._blocks(0, end, self.blocking.depth_block, one)
-
-    def _depths_then_columns(self, rows: Range) -> None:
         sums = self.product.sums if sums is None else sums
         if sums:
             around, *inner = sums
@@ -225,6 +225,16 @@ class Gemm(ProductLoops):
 
             self.writer.loop(0, self.sizes[around], 1, within)
             return
+        size = self.sizes[self.depth]
+        end = size if isinstance(size, int) else self.writer.max(size, 1)
+
+        def one(block: Range) -> None:
+            length = block.length if isinstance(size, int) else self.writer.min(block.length, size)
+            body(Range(block.start, length))
+
+        self._blocks(0, end, self.blocking.depth_block, one)
+
+    def _depths_then_columns(self, rows: Range) -> None:
         def one(depth: Range) -> None:
             left = self._left(rows, depth)
             self._blocks_of(
@@ -265,8 +275,8 @@ class Gemm(ProductLoops):
     def _right(self, columns: Range, depth: Range) -> Operand:
         access, width = self.product.right, self.blocking.width
         across, along = access.coefficients[self.columns], access.coefficients[self.depth]
-        if self.prepacked is not None:
-            whole = self.prepacked.depth
+        if self._panels is not None:
+            pointer, whole = self._panels
             at = self.writer.add(self.writer.mul(columns.start, whole), self.writer.mul(depth.start, width))
             return Operand(pointer, at, whole, width, width * whole)
         at = self._address(access, {self.columns: columns.start, self.depth: depth.start})
@@ -317,6 +327,8 @@ class Gemm(ProductLoops):
                 writer.add(place, first), step,
                 block.depth.length, length, self._before(block.depth.start),
             ]  # fmt: skip
+            if self.table is not None:
+                values += [self.table.pointer, row]
             self.shared.call(writer, strip_kernel(self.shared, strip), values)
 
         whole_depth = block.depth.length == self.sizes[self.depth] and not self.product.sums
@@ -328,17 +340,23 @@ class Gemm(ProductLoops):
             return
         whole = writer.floor_to(columns, blocking.width)
         tail = writer.sub(columns, whole)
-            if self.table is not None:
-                values += [self.table.pointer, row]
         if whole != 0:
             call(strip, 0, whole)
-        strip = replace(strip, tail=True, guarded=self.right_panels is None and self.prepacked is None)
+        strip = replace(strip, tail=True, guarded=self.right_panels is None and self._panels is None)
         if isinstance(total, int):
             strip = replace(strip, vectors=-(-(total % blocking.width) // blocking.lanes))
         if isinstance(tail, str):
             writer.conditional(writer.compare("ne", tail, 0), partial(call, strip, whole, tail))
         elif tail:
             call(strip, whole, tail)
+
+    def _before(self, depth: Index) -> Index:
+        """How much is summed already: 0 at the first block of the depth."""
+        for loop in self.product.sums:
+            position = self.positions[loop]
+            assert position is not None
+            depth = self.writer.add(depth, position)
+        return depth
 
     def _target(self, row: Index, block: Block) -> tuple[View, Index, Index]:
         """Where the sums of a row go, counted as the tile or the block counts: memory, place, stride from row to row."""
@@ -350,14 +368,6 @@ class Gemm(ProductLoops):
         first = writer.add(block.rows.start, row)
         place = self._address(self.holder, {self.columns: block.columns.start, self.rows: first, self.depth: None})
         return self.holder.view, place, self.holder.coefficients[self.rows]
-    def _before(self, depth: Index) -> Index:
-        """How much is summed already: 0 at the first block of the depth."""
-        for loop in self.product.sums:
-            position = self.positions[loop]
-            assert position is not None
-            depth = self.writer.add(depth, position)
-        return depth
-
 
     # -- what follows the product ------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from phalanx.compiler.schedules.gemm import Gemm
 from phalanx.compiler.schedules.loops import Fused
 from phalanx.compiler.schedules.matvec import Combination, InnerProducts, suits_dots, suits_vector
 from phalanx.compiler.schedules.opaque import InPlace
+from phalanx.compiler.schedules.panels import Ahead, offered
 from phalanx.compiler.schedules.product import Product, find_product
 from phalanx.compiler.schedules.product_loops import ProductLoops
 from phalanx.compiler.schedules.read import Reader
@@ -30,7 +31,8 @@ class Kernel:
     """A cluster function with the loops that will be its body.
 
     `loops` is None for opaque nests, which are emitted as they are; functions that several kernels call are kept in
-    `shared`. `captured` are arguments that may be expected packed; `prepacked` says of one that it is.
+    `shared`. `captured` are arguments that may be expected packed; `prepacked` says of one that it is, `ahead` of a
+    matrix that the driver has packed before a loop.
     """
 
     def __init__(self, function: Any, isa: Isa, shared: Shared, captured: frozenset[int] = frozenset()) -> None:
@@ -39,6 +41,7 @@ class Kernel:
         self.shared = shared
         self.captured = captured
         self.prepacked: Panels | None = None
+        self.ahead: Ahead | None = None
         self.cluster = Reader(function).read()
         self.workspace = Workspace(self.cluster.workspace)
         self.loops: Fused | ProductLoops | Chain | None = None
@@ -59,8 +62,9 @@ class Kernel:
                 return InnerProducts(cluster, product, self.workspace, self.isa, self.shared)
             if cluster is not self.cluster:
                 return Gemm(cluster, product, self.workspace, self.isa, self.shared)
-            gemm = Gemm(cluster, product, self.workspace, self.isa, self.shared, self.captured, self.isa.cores)
-            self.prepacked = gemm.prepacked
+            gemm = Gemm(cluster, product, self.workspace, self.isa, self.shared, self.captured, self.isa.cores,
+                        offered(self.function))
+            self.prepacked, self.ahead = gemm.prepacked, gemm.ahead
             return gemm
         if product is None or not suits_vector(product, self.isa):
             return None

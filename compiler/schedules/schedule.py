@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlir import ir
 
 from phalanx.compiler.schedules.kernel import Kernel
+from phalanx.compiler.schedules.panels import PACKS, Ahead, pack_text
 from phalanx.compiler.schedules.prepacked import Captures
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.sharing import Sharing, repeated
@@ -33,12 +34,20 @@ def schedule(module: ir.Module, isa: Isa, *, threads: bool, prepack: bool = Fals
     captures = Captures(module) if prepack else None
     texts: list[str] = []
     prepacked: dict[str, Panels] = {}
+    ahead: dict[str, Ahead | None] = {}
     for name, function in functions.items():
+        if PACKS in function.attributes:
+            continue
         kernel = Kernel(function, isa, shared, captures.of(name) if captures is not None else frozenset())
         shareable = threads and kernel.loops is not None
         texts += _written(kernel, Sharing(function, kernel, isa, name in again) if shareable else None)
         if kernel.prepacked is not None:
             prepacked[name] = kernel.prepacked
+        ahead[name] = kernel.ahead
+    for function in functions.values():
+        if PACKS in function.attributes:
+            product = ir.FlatSymbolRefAttr(function.attributes[PACKS]).value
+            texts.append(pack_text(function, ahead[product], shared, isa.cores if threads else 1))
     texts += shared.declarations()
     if captures is not None:
         captures.note(prepacked)
