@@ -90,7 +90,8 @@ def test_gradients(case: tuple[int, ...], images: tuple[int, ...], kernels: tupl
 def test_dtypes(dtype: Any) -> None:
     x, kernel = (draw(2, 3, 8, 8) * 3).astype(dtype), (draw(4, 3, 3, 3, seed=1) * 3).astype(dtype)
     with np.errstate(over="ignore"):
-        wanted = reference(x.astype(np.int64 if dtype in (np.int32, np.int8) else np.float64), kernel, 1, 0, 1, 1).astype(dtype)
+        wide = np.int64 if dtype in (np.int32, np.int8) else np.float64
+        wanted = reference(x.astype(wide), kernel, 1, 0, 1, 1).astype(dtype)
     found = px.jit(px.conv)(x, kernel)
     assert found.numpy().dtype == dtype
     np.testing.assert_allclose(found.numpy().astype(np.float64), wanted.astype(np.float64), rtol=3e-3, atol=0.05)
