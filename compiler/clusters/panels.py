@@ -98,7 +98,7 @@ def pack_ahead(block: Block, captured: Collection[Tensor], remarks: list[Remark]
     def visit(block: Block, loops: list[_Loop], around: tuple[Any, ...]) -> None:
         around = (*around, block.block)
         for cluster in list(block.clusters):
-            if cluster.kind == "contraction" and loops:
+            if cluster.kind == "contraction" and cluster.nodes and loops:
                 _offer(cluster, loops, captured, remarks)
             for node in cluster.nodes:
                 if isinstance(node.payload, Control):
