@@ -3,7 +3,8 @@
 For every block of rows: the rows of the first product go to scratch that stays in the second-level cache; what happens
 to them (scale, mask, softmax) happens there; they are multiplied with the right operand of the second product, or
 leave results of their own. Each of the parts is an ordinary cluster on a slice of the arrays, with the schedule such a
-cluster has anywhere. Blocks of all batches are numbered in one line, which is cut for threads.
+cluster has anywhere. Blocks of all batches are numbered in one line, which is cut for threads; a right operand is packed
+once for all blocks that a thread has of a batch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Protocol
 
 from phalanx.compiler.schedules.cluster import Cluster, Node, Value, View
 from phalanx.compiler.schedules.domain import linear_access
-from phalanx.compiler.schedules.gemm import SHARED_ROWS
+from phalanx.compiler.schedules.gemm import SHARED_ROWS, Gemm
 from phalanx.compiler.schedules.parallel import PICOSECONDS_PER_MULTIPLY_ADD, PICOSECONDS_PER_OP, Cut
 from phalanx.compiler.schedules.product import static
 from phalanx.compiler.schedules.slicing import Dims, Place, Slicer
@@ -22,8 +23,11 @@ from phalanx.compiler.schedules.workspace import Workspace, element_bytes
 from phalanx.compiler.targets.isa import Isa
 from phalanx.dialects.records import record, replace
 
-LEAST_ROWS = 96
-"""Rows of a block even where rows are long: the right operands are packed once per block."""
+LEAST_ROWS = 64
+"""Rows of a block even where rows are long: every block reads the right operands again."""
+
+CACHE_SHARE = 8
+"""The part of the second-level cache that a block of rows takes: what it is multiplied with stays there too."""
 
 
 ROW_GRAIN = 16
@@ -121,18 +125,11 @@ class Chain:
         return columns if isinstance(columns, str) else (-(-columns // ROW_GRAIN) | 1) * ROW_GRAIN
 
     def _block_rows(self) -> int:
-        """As many rows as stay in the second-level cache, split evenly; without a rest where that is possible.
-
-        They are half of the cache where matrices are packed for every block, all of it where these are widened as well;
-        without a second product fewer rows are as fast.
-        """
-        weights = self.structure.weights
-        share = 2 if self.structure.last else 8
+        """As many rows as have their share of the second-level cache, split evenly; without a rest where that is possible."""
         grain, _ = self.isa.gemm_tile(self.element)
         stride = self._stride()
         if isinstance(stride, int):
-            most = max(LEAST_ROWS, self.isa.l2_bytes // share // (stride * element_bytes(self.element)))
-            most *= 2 if weights is not None and weights.element != self.element else 1
+            most = max(LEAST_ROWS, self.isa.l2_bytes // CACHE_SHARE // (stride * element_bytes(self.element)))
         else:
             most = max(self._given_rows() // self.isa.cores, grain)
         rows = self.structure.sizes[self.structure.rows]
@@ -197,9 +194,9 @@ class Chain:
         """Writes the loop over blocks, or over a part of them with rows of scratch of its own."""
         low, high = bounds[0] if bounds else (0, self.size(0))
         part: Index = "%part" if bounds else 0
-        self.writer.loop(low, high, 1, lambda number, _: self._block(number, part))
+        self.writer.loop(low, high, 1, lambda number, _: self._block(number, low, part))
 
-    def _block(self, number: str, part: Index) -> None:
+    def _block(self, number: str, low: Index, part: Index) -> None:
         writer, structure = self.writer, self.structure
         places: dict[str, Place] = {}
         rest: Index = number
@@ -213,7 +210,14 @@ class Chain:
         if isinstance(rows, str) or rows % self.block_rows:
             length = writer.min(length, writer.sub(rows, start))
         places[structure.rows] = Place(start, length)
-        self._parts(Slicer(self.cluster, structure.dims, places), places, part)
+        self._parts(Slicer(self.cluster, structure.dims, places), places, part, self._starts(number, block, low))
+
+    def _starts(self, number: str, block: Index, low: Index) -> str | None:
+        """Whether this block is the first that a thread has of its batch; None when every block is."""
+        if self.blocks == 1:
+            return None
+        first, begins = self.writer.compare("eq", block, 0), self.writer.compare("eq", number, low)
+        return self.writer.pure(f"arith.ori {first}, {begins} : i1", [first, begins], "b")
 
     def _split(self, number: Index, size: Index) -> tuple[Index, Index]:
         """Quotient and remainder."""
@@ -225,7 +229,8 @@ class Chain:
         quotient = self.writer.pure(f"arith.divui {number}, {self.writer.index(size)} : index", names, "x")
         return quotient, self.writer.sub(number, self.writer.mul(quotient, size))
 
-    def _parts(self, slicer: Slicer, places: dict[str, Place], part: Index) -> None:
+    def _parts(self, slicer: Slicer, places: dict[str, Place], part: Index, starts: str | None) -> None:
+        """`starts` says whether the matrices that all blocks of a batch read have not been packed yet."""
         structure, writer = self.structure, self.writer
         memory = self._held(structure.scores, structure.dims[structure.first], places, self._scratch(part))
         held = {structure.scores.key: memory}
@@ -234,14 +239,16 @@ class Chain:
             row = self.workspace.allocate(writer, value.element, self.block_rows)
             view = View(row.pointer, row.element, row.sizes, (1,), row.offset)
             kept.append((value, view))
-        with self.workspace.in_turns() as turn:
-            turn()
-            self.emitter(slicer.part([structure.first], {}, [(structure.scores, memory)])).emit()
-            turn()
-            self.emitter(slicer.part(structure.middle, held, kept)).emit()
-            turn()
-            if structure.last:
-                self.emitter(slicer.part(structure.last, {value.key: view for value, view in kept})).emit()
+        products = [self.emitter(slicer.part([structure.first], {}, [(structure.scores, memory)]))]
+        if structure.last:
+            products.append(self.emitter(slicer.part(structure.last, {value.key: view for value, view in kept})))
+        for product in products:
+            if isinstance(product, Gemm) and product.keeps_right():
+                product.stale = starts
+        products[0].emit()
+        self.emitter(slicer.part(structure.middle, held, kept)).emit()
+        for product in products[1:]:
+            product.emit()
 
     def _weights(self, value: Value, scores: View) -> View:
         """Where the operand of the second product stands: over the scores, unless it is of another type."""

@@ -24,7 +24,7 @@ from phalanx.compiler.schedules.packing import Packing, packing_function
 from phalanx.compiler.schedules.panels import PACK_COST, Offered, ahead_of
 from phalanx.compiler.schedules.parallel import Cut
 from phalanx.compiler.schedules.prepacked import panels_of
-from phalanx.compiler.schedules.product import Product
+from phalanx.compiler.schedules.product import Product, static
 from phalanx.compiler.schedules.product_loops import ProductLoops, Range, longest, uneven
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.spread import row_starts
@@ -123,7 +123,16 @@ class Gemm(ProductLoops):
         self.right_panels: View | None = None
         self.tile: View | None = None
         self.table: View | None = None
+        self.stale: str | None = None
         self._allocate()
+
+    def keeps_right(self) -> bool:
+        """Whether the right operand is packed whole, so that another product with it may find it packed.
+
+        `stale` may then name the condition under which it is not.
+        """
+        whole = static(self.sizes[self.columns]) <= self.blocking.column_block and not self.product.sums
+        return self.right_panels is not None and whole and self.sizes[self.depth] == self.blocking.depth_block
 
     def _row_block(self, cores: int) -> int:
         """Rows of a block; no more than a thread has, or than there can be where the product is a part of something."""
@@ -283,7 +292,11 @@ class Gemm(ProductLoops):
         if self.right_panels is None:
             return Operand(access.view.pointer, at, across, along, width)
         where = at, across, along
-        self._pack(self.right_packing, access.view, where, self.right_panels, columns.length, depth.length)
+        pack = partial(self._pack, self.right_packing, access.view, where, self.right_panels, columns.length, depth.length)
+        if self.stale is None:
+            pack()
+        else:
+            self.writer.conditional(self.stale, pack)
         return Operand(self.right_panels.pointer, 0, depth.length, width, self.writer.mul(width, depth.length))
 
     def _pack(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 from phalanx.compiler.schedules.cluster import View
 from phalanx.compiler.schedules.text import Index, Writer
 
@@ -53,19 +50,3 @@ class Workspace:
         offset = writer.index(writer.add(self.base, start))
         pointer = writer.pure(f"memref.view {whole}[{offset}][] : memref<?xi8> to memref<{element}>", [whole, offset], "w")
         return View(pointer, element, (count,), (1,))
-
-    @contextmanager
-    def in_turns(self) -> Iterator[Callable[[], None]]:
-        """What is allocated after one call of the yielded function shares memory with what is allocated after the next.
-
-        For steps that run one after the other and leave nothing in scratch.
-        """
-        start = most = self.bytes
-
-        def turn() -> None:
-            nonlocal most
-            most = max(most, self.bytes)
-            self.bytes = start
-
-        yield turn
-        self.bytes = max(most, self.bytes)

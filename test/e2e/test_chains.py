@@ -314,6 +314,16 @@ def test_threads_change_nothing():
     agree(px.asarray(found[0]), attention64(q, k, v))
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-6), (np.float16, 3e-3)])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_that_start_in_the_middle_of_a_batch_pack_what_they_read(threads, dtype, tolerance):
+    shape = (3, 320, 40)
+    q, k, v = (data(*shape, dtype=dtype) for _ in range(3))
+    with px.options(isa=f"host+l2_bytes=262144+cores={threads}", num_threads=threads):
+        found = px.defn(attention)(*map(px.asarray, (q, k, v)))
+    agree(found, attention64(q, k, v), tolerance)
+
+
 def test_exported(tmp_path):
     path = str(tmp_path / "attention.so")
     px.export(attention, path, "f32[b,t,8]", "f32[b,s,8]", "f32[b,s,4]", name="attention")
