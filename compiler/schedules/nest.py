@@ -34,6 +34,10 @@ SEARCH_BLOCK = 1024
 """Elements a search for the position of an extreme goes back to, which are still in the first-level cache; half as many
 where a row has less than two such blocks. Rows below one block are walked twice."""
 
+SHORT_ROW = 8
+SHORT_ROW_COST = 512
+"""Longest row written out point by point, so that LLVM makes vectors across rows, and most scalar ops that may take."""
+
 UNROLL = 8
 UNROLL_COST = 12
 """Column reductions with at most this many scalar ops per point take UNROLL rows per walk over the lanes."""
@@ -50,8 +54,9 @@ class Nest(Walk):
 
     def emit(self) -> None:
         """Writes the whole nest."""
+        self.written_out = self._is_written_out()
         for node, holder in self.plan.holder.items():
-            if holder is None:
+            if holder is None and not self.written_out:
                 (loop,) = self.reduced_loops
                 size = self.domain.sizes[loop]
                 assert isinstance(size, int)
@@ -111,8 +116,18 @@ class Nest(Walk):
 
     # -- one row, scalar accumulators --------------------------------------------------------------
 
+    def _is_written_out(self) -> bool:
+        """Whether rows are so short that a loop along them would be all there is to make vectors of."""
+        if self.lane is not None or len(self.reduced_loops) != 1 or not self.kept_loops:
+            return False
+        (loop,) = self.reduced_loops
+        size = self.domain.sizes[loop]
+        cost = sum(node.body.cost for node in self.cluster.nodes)
+        return loop not in self.bounds and isinstance(size, int) and size <= SHORT_ROW and size * cost <= SHORT_ROW_COST
+
     def _row(self) -> None:
         self.rows = {}
+        self.points = {}
         whole = dict(self.bounds)
         for level in range(self.plan.last + 1):
             self.level = level
@@ -177,11 +192,24 @@ class Nest(Walk):
         self.memo = {}
         inits = [name for node in reductions for name in self._inits(node)]
         types = [value.element for node in reductions for value in node.values]
-        results = self._carried_loops(
-            self.reduced_loops, inits, types, lambda accumulators: self._point(reductions, accumulators)
-        )
+        if self.written_out:
+            results = self._reduce_written_out(reductions, inits)
+        else:
+            results = self._carried_loops(
+                self.reduced_loops, inits, types, lambda accumulators: self._point(reductions, accumulators)
+            )
         keys = [(node, value.number) for node in reductions for value in node.values]
         self.rows.update(zip(keys, results, strict=True))
+
+    def _reduce_written_out(self, reductions: list[Node], accumulators: list[str]) -> list[str]:
+        (loop,) = self.reduced_loops
+        size = self.domain.sizes[loop]
+        assert isinstance(size, int)
+        for position in range(size):
+            self.positions[loop] = position
+            accumulators = self._point(reductions, accumulators)
+        self.positions[loop] = None
+        return accumulators
 
     def _store_rows(self) -> None:
         self.memo = {}

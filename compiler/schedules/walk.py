@@ -58,6 +58,9 @@ class Walk:
         self.lane_start: Index = 0
         self.scratch: dict[Node, View] = {}
         self.memo: dict[Any, Any] = {}
+        self.written_out = False
+        """Whether the points of a row are written one after the other; what is known at them then lasts for the row."""
+        self.points: dict[Index | None, dict[Any, Any]] = {}
         self.level = 0
 
     # -- loops -------------------------------------------------------------------------------------
@@ -117,7 +120,7 @@ class Walk:
 
     def _point(self, reductions: list[Node], accumulators: Sequence[str]) -> list[str]:
         """One point of the current level: every value first, then the stores (outputs may be inputs)."""
-        self.memo = {}
+        self.memo = self.points.setdefault(self.positions[self.reduced_loops[0]], {}) if self.written_out else {}
         stores: list[tuple[int, str]] = []
         for number, level in self.plan.store_level.items():
             if level == self.level:
@@ -130,7 +133,7 @@ class Walk:
             own, remaining = remaining[: len(node.values)], remaining[len(node.values) :]
             results += self._evaluate(node, own)
         for node, first in self.plan.kept.items():
-            if first == self.level and (node, 0) in self.memo:
+            if first == self.level and (node, 0) in self.memo and not self.written_out:
                 self._store_kept(node, self.memo[node, 0])
         for number, name in stores:
             self._store(number, name)
