@@ -15,17 +15,17 @@ from phalanx.compiler import config, execution
 from phalanx.compiler.boundary import for_user
 from phalanx.compiler.mlir_loading import load_mlir, open_ahead
 from phalanx.compiler.pipeline import diagnostics
+from phalanx.compiler.static_arguments import Static
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import state, tree
 from phalanx.compiler.trace.tracer import Tracer
-from phalanx.compiler.warm import Warm
+from phalanx.compiler.warm import Warm, Ways
 from phalanx.dialects.aval import Aval, aval_of, items, parse_spec
 from phalanx.dialects.errors import ArgumentError, PhalanxError, TraceError
 
 diagnostics.install()  # every error shows the user's line from here on
 
 Spec = Aval
-_WAYS = 3  # short ways tried after the last call's
 
 
 def spec(text: str | Aval) -> Aval:
@@ -46,7 +46,7 @@ class Signature:
 
     __slots__ = ("avals", "key", "leaves", "names", "static", "structure", "weak")
 
-    def __init__(self, leaves: list[Any], structure: Any, names: list[str], static: tuple[tuple[str, Any], ...],
+    def __init__(self, leaves: list[Any], structure: Any, names: list[str], static: tuple[tuple[str, Static], ...],
                  avals: list[Aval], weak: tuple[bool, ...]) -> None:
         self.leaves = leaves
         self.structure = structure
@@ -79,9 +79,7 @@ class Defn:
         self._cache: dict[Any, execution.Compiled] = {}
         self._lock = threading.RLock()
         self._last_key: Any = None
-        self._warm: Warm | None = None
-        self._older: tuple[Warm, ...] = ()
-        self._entry: Any = None
+        self._ways = Ways(self._signature)
         open_ahead()
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -91,8 +89,7 @@ class Defn:
         return f"<px.defn {self.name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        entry = self._entry
-        if entry is not None:
+        for entry in self._ways.entries:
             result = entry(*args, **kwargs)
             if result is not NotImplemented:
                 return result
@@ -104,29 +101,16 @@ class Defn:
             raise for_user(error) from error.__cause__
 
     def _call_in_python(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for warm in (self._warm, *self._older) if self._warm is not None else ():
-            if warm.in_force():
-                leaves = args if warm.only and not kwargs else self._like_last(warm, args, kwargs)
-                if leaves is not None and warm.fits(leaves):
-                    result = warm.run(leaves)
-                    self._entry = warm.entry
-                    return result
+        result = self._ways.call(args, kwargs, self._like_last)
+        if result is not NotImplemented:
+            return result
         version = config.version()
         with config.call_options(self.options) if self.options else _nothing:
             signature = self._flatten(args, kwargs)
             compiled = self._lookup(signature)
             result = compiled.run(signature.leaves)
-            self._remember(Warm.after(compiled, args, kwargs, signature.leaves, signature.structure, signature.static,
-                                      version))
+            self._ways.remember(compiled, args, kwargs, signature.leaves, signature.structure, signature.static, version)
         return result
-
-    def _remember(self, warm: Warm | None) -> None:
-        """Take the short way for calls like this one from now on; the ways of a few calls before stay open."""
-        if warm is None:
-            return
-        if self._warm is not None:
-            self._older = (self._warm, *self._older)[:_WAYS]
-        self._warm, self._entry = warm, None
 
     def _like_last(self, warm: Warm, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[Any] | None:
         """The leaves of arguments that have the structure of the last call's."""
@@ -159,7 +143,8 @@ class Defn:
             return ()
         return tuple(self._signature.parameters)
 
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any],
+              ) -> tuple[dict[str, Any], tuple[tuple[str, Static], ...]]:
         """Arguments by name (positional ones of functions without a signature by number), static ones apart."""
         if not kwargs and self._plain and len(args) == len(self._plain):
             return OrderedDict(zip(self._plain, args, strict=True)), ()
@@ -170,23 +155,24 @@ class Defn:
         except TypeError as error:
             raise ArgumentError(f"{self.name}: {error}", hint=f"the signature is {self.name}{self._signature}") from None
         dynamic: OrderedDict[str, Any] = OrderedDict()  # a plain dict would be flattened in the order of its keys
-        static: list[tuple[str, Any]] = []
+        static: list[tuple[str, Static]] = []
         for name, value in bound.arguments.items():
             if name in self.static:
-                static.append((name, value))
+                static.append((name, self._static(name, value)))
             else:
                 dynamic[name] = value
         for name in self.static:
             default = self._signature.parameters[name].default if name in self._signature.parameters else None
             if name not in bound.arguments and default is not inspect.Parameter.empty:
-                static.append((name, default))
-        for name, value in static:
-            try:
-                hash(value)
-            except TypeError:
-                raise ArgumentError(f"{self.name}: static argument {name!r} must be hashable, "
-                                    f"got a {type(value).__name__}", hint="use a tuple instead of a list") from None
+                static.append((name, self._static(name, default)))
         return dynamic, tuple(static)
+
+    def _static(self, name: str, value: Any) -> Static:
+        try:
+            return Static(value)
+        except TypeError:
+            raise ArgumentError(f"{self.name}: static argument {name!r} must be hashable, "
+                                f"got a {type(value).__name__}", hint="use a tuple instead of a list") from None
 
     def _flatten(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature:
         dynamic, static = self._bind(args, kwargs)
@@ -218,14 +204,14 @@ class Defn:
         """`x`, `params['w']`: leaves by argument name."""
         return [_argument_name(n) for n in tree.names(structure)]
 
-    def _call(self, structure: Any, static: tuple[tuple[str, Any], ...], tracers: Sequence[Any]) -> Any:
+    def _call(self, structure: Any, static: tuple[tuple[str, Static], ...], tracers: Sequence[Any]) -> Any:
         """Call the user's function with tracers in the structure of the arguments."""
         values = tree.unflatten(structure, list(tracers))
         if self._signature is None:
             positional = [values[k] for k in values if k.isdigit()]
             return self.function(*positional, **{k: v for k, v in values.items() if not k.isdigit()})
         bound = self._signature.bind_partial()
-        bound.arguments.update({**values, **dict(static)})
+        bound.arguments.update({**values, **{name: known.value for name, known in static}})
         ordered = {p: bound.arguments[p] for p in self._signature.parameters if p in bound.arguments}
         bound.arguments.clear()
         bound.arguments.update(ordered)
@@ -296,7 +282,8 @@ class Defn:
             compiled = self._compile(signature, "px.compile")
             compiled.flatten = lambda args, kwargs: self._flatten(args, kwargs)
             compiled.structure = signature.structure
-            compiled.shorten = Warm.after
+            compiled.static = signature.static
+            compiled.ways, compiled.leaves_like = Ways(self._signature), self._like_last
             compiled.positional = self._takes_leaves(signature.structure)
             return compiled
 

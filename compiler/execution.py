@@ -12,6 +12,7 @@ import numpy as np
 
 from phalanx.compiler import config
 from phalanx.compiler.boundary import for_user
+from phalanx.compiler.static_arguments import Static
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import tree
 from phalanx.compiler.trace.locations import user_location_text
@@ -46,9 +47,11 @@ class Compiled:
         self.structure: Any = None
         #: set by px.compile: whether positional arguments are the flattened ones
         self.positional = False
-        #: set by px.compile: makes the short way of the next call out of this one
-        self.shorten: Callable[..., Any] | None = None
-        self._warm: Any = None
+        #: set by px.compile: the static arguments it was compiled for
+        self.static: tuple[tuple[str, Static], ...] = ()
+        #: set by px.compile: the short ways of calls like the last ones (`compiler/warm.py`)
+        self.ways: Any = None
+        self.leaves_like: Callable[..., Any] | None = None
         self._entry: Any = None
 
     def __repr__(self) -> str:
@@ -57,18 +60,19 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            warm = self._warm
-            if warm is not None:
-                if warm.entry is not None:
-                    found = warm.entry(*args, **kwargs)
+            ways = self.ways
+            if ways is not None:
+                for entry in ways.entries:
+                    found = entry(*args, **kwargs)
                     if found is not NotImplemented:
                         return found
-                if warm.only and not kwargs and warm.in_force() and warm.fits(args):
-                    return warm.run(args)
+                found = ways.call(args, kwargs, self.leaves_like)
+                if found is not NotImplemented:
+                    return found
             leaves = self._leaves(args, kwargs)
             result = self.run(leaves)
-            if self.shorten is not None:
-                self._warm = self.shorten(self, args, kwargs, leaves, self.structure, (), config.version())
+            if ways is not None:
+                ways.remember(self, args, kwargs, leaves, self.structure, self.static, config.version())
             return result
         except PhalanxError as error:
             raise for_user(error) from error.__cause__
@@ -82,7 +86,7 @@ class Compiled:
         px.Tensor([2. 3.], dtype=float32)
 
         What it does not know (keywords, lists, other options, wrong shapes) it hands to this object itself; so does all of
-        it where there is no such entry: named sizes, donation, calls of Python, other interpreters.
+        it where there is no such entry: named sizes, calls of Python, other interpreters.
         """
         found = self._entry() if self._entry is not None else None
         if found is None:
@@ -148,6 +152,9 @@ class Compiled:
         if flattened.structure != self.structure:
             raise TraceError(f"{self.traced.name}: the arguments have another structure than it was compiled for, "
                              f"got {flattened.structure}, expected {self.structure}")
+        if flattened.static != self.static:
+            raise TraceError(f"{self.traced.name}: static arguments are those it was compiled for, "
+                             f"got {_listed(flattened.static)}, expected {_listed(self.static)}")
         avals = [leaf if isinstance(leaf, Tensor) else aval_of(leaf) for leaf in flattened.leaves]
         self.signature.bind(avals + self.traced.hidden)
         leaves: Sequence[Any] = flattened.leaves
@@ -178,6 +185,10 @@ class Compiled:
                 tensors[index].mark_donated(self.signature.inputs[index].name, self.traced.name, location)
         found = [Tensor(s, a, backend) for s, a in zip(results, outputs, strict=True)]
         return tree.unflatten(self.traced.out_tree, found)
+
+
+def _listed(static: tuple[tuple[str, Static], ...]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in static)
 
 
 def tensor_of(leaf: Any, aval: Aval, backend: Backend) -> Tensor:

@@ -351,9 +351,11 @@ class NativeRunner:
 
         return make
 
-    def plain(self, backend: Backend) -> Callable[[list[Any]], Sequence[Any]] | None:
-        """How to run on arguments that fit, options as they are now; None when a call needs more than that."""
-        if backend.name != "cpu" or not self.executable.is_plain:
+    def short(self, backend: Backend, sizes: Sequence[int]) -> Callable[[list[Any]], Sequence[Any]] | None:
+        """How to run on arguments that fit and have these named sizes, options as they are now; None for no shorter way."""
+        if backend.name != "cpu" or self.executable.sites:
             return None
-        count = config.get("num_threads") or None
-        return functools.partial(self.executable.call_plain, threads=count) if count else self.executable.call_plain
+        if self.executable.donated:
+            return functools.partial(self, backend)
+        return functools.partial(self.executable.call_plain, sized=self.executable.at(sizes),
+                                 threads=config.get("num_threads") or None)

@@ -16,7 +16,7 @@ from phalanx.dialects.aval import Aval, numpy_of
 from phalanx.dialects.errors import ArgumentError, DeviceError, DTypeError, ImmutableError, ShapeError
 from phalanx.runtime import dlpack
 from phalanx.runtime.backends import Backend, get_backend
-from phalanx.runtime.buffer import Buffer
+from phalanx.runtime.buffer import Buffer, donation
 from phalanx.runtime.device import Device, parse_device
 
 Array = np.ndarray[Any, Any]
@@ -229,8 +229,7 @@ class Tensor(Described[int]):
     def mark_donated(self, argument: str, function: str, location: str | None = None) -> None:
         """Say that a call took the memory as `argument`; on backends that keep it, the tensor is gone all the same."""
         if not self.is_deleted:
-            where = f" at {location}" if location else ""
-            self._leave(f"argument '{argument}' of '{function}' was donated{where}")
+            self._leave(donation(argument, function, location))
 
     def _give_up(self, reason: str) -> None:
         self.backend.deallocate(self.storage)

@@ -5,23 +5,25 @@
     ...
     f(x)    # the same in machine code (compiler/entry), once there have been some
 
-Tensors, NumPy arrays and Python numbers are compared; anything unusual (named sizes, donation, host calls, other
-array-likes) takes the long way every time.
+Tensors, NumPy arrays and numbers are compared; anything unusual (calls of Python, other array-likes) takes the long
+way every time. Named sizes are compared like others: what is short is the way of calls with the same sizes.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from phalanx.compiler import config
+from phalanx.compiler.entry.form import Form, form_of
 from phalanx.compiler.execution import Compiled, backend_of, tensor_of
 from phalanx.compiler.tensor import Tensor
 from phalanx.compiler.trace import tree
 from phalanx.dialects import dtypes
-from phalanx.dialects.aval import Aval
+from phalanx.dialects.aval import Aval, aval_of
 from phalanx.dialects.dtypes import DType
 from phalanx.runtime.allocator import Memory, address_of
 from phalanx.runtime.backends import Backend
@@ -29,29 +31,37 @@ from phalanx.runtime.buffer import Buffer
 from phalanx.runtime.device import CPU
 
 # Kinds of arguments that can be compared by type, shape and dtype; integers also have to fit the default type.
-_KINDS = frozenset({Tensor, np.ndarray, bool, int, float})
+_NUMBERS = frozenset({bool, int, float})
+_SCALARS = frozenset(kind for kind in np.sctypeDict.values() if issubclass(kind, np.number))
+_DIRECT = frozenset({Tensor}) | _NUMBERS
+_KINDS = frozenset({np.ndarray}) | _DIRECT | _SCALARS
 _SMALL = 1 << 31
 # After so many calls the native entry is worth its making: a millisecond from the disk cache, twenty without.
 _OFTEN = 16
+_WAYS = 4  # short ways that stay open
 
 
 class Warm:
     """What the last call looked like, and how to run the next one like it."""
 
-    __slots__ = ("avals", "backend", "count", "entry", "generation", "hidden", "kinds", "launch", "make_entry",
-                 "only", "out_tree", "outputs", "overrides", "static", "structure")
+    __slots__ = ("avals", "backend", "count", "entry", "entry_of_leaves", "form", "generation", "hidden", "kinds",
+                 "launch", "make_entry", "only", "out_tree", "outputs", "overrides", "sizes", "static", "structure")
 
     def __init__(self, compiled: Compiled, leaves: Sequence[Any], backend: Backend, structure: Any, static: Any,
-                 launch: Callable[[list[Any]], Sequence[Any]], version: tuple[Any, int]) -> None:
+                 launch: Callable[[list[Any]], Sequence[Any]], version: tuple[Any, int], avals: Sequence[Aval],
+                 sizes: tuple[int, ...]) -> None:
         traced = compiled.traced
         self.overrides, self.generation = version
         self.backend = backend
-        self.avals = traced.inputs
+        #: values of the named sizes, and what the arguments are for them
+        self.sizes = sizes
+        self.avals = avals
         self.kinds = [type(leaf) for leaf in leaves]
         #: structure of the arguments by name; `only` says that none is a container, so that nothing needs flattening
         self.structure = structure
         self.static = static
         self.only = False
+        self.form: Form | None = None
         self.hidden = [tensor.storage for tensor in traced.hidden]
         #: decided here, where options given to the function itself are in force
         self.make_entry = compiled.entry_maker(backend)
@@ -59,24 +69,36 @@ class Warm:
         #: calls that came this way, and the way in machine code that later ones take
         self.count = 0
         self.entry: Any = None
-        self.outputs = traced.outputs
+        #: the same for leaves, where machine code cannot find them
+        self.entry_of_leaves: Any = None
+        named = dict(zip(compiled.signature.dims, sizes, strict=True))
+        self.outputs = [aval if aval.is_static else aval.bind(named) for aval in traced.outputs]
         self.out_tree = None if traced.out_tree.is_leaf() else traced.out_tree
 
     @classmethod
     def after(cls, compiled: Compiled, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: Sequence[Any],
-              structure: Any, static: Any, version: tuple[Any, int]) -> Warm | None:
+              structure: Any, static: Any, version: tuple[Any, int],
+              signature: inspect.Signature | None) -> Warm | None:
         """The short way for calls like this one, made when options were as `version` says; None when there is none."""
-        plain = getattr(compiled.runner, "plain", None)
-        if plain is None or any(type(leaf) not in _KINDS for leaf in leaves):
+        short = getattr(compiled.runner, "short", None)
+        if short is None or any(type(leaf) not in _KINDS for leaf in leaves):
             return None
         backend = backend_of(leaves, compiled.traced.name)
         if any(tensor.backend is not backend for tensor in compiled.traced.hidden):
             return None
-        launch = plain(backend)
+        avals: Sequence[Aval] = compiled.traced.inputs
+        sizes: tuple[int, ...] = ()
+        if compiled.signature.dims:
+            avals = [aval if aval.is_static else aval_of(leaf) for leaf, aval in zip(leaves, avals, strict=True)]
+            given: list[Any] = [*avals, *compiled.traced.hidden]
+            sizes = tuple(compiled.signature.bind(given))
+        launch = short(backend, sizes)
         if launch is None:
             return None
-        warm = cls(compiled, leaves, backend, structure, static, launch, version)
+        warm = cls(compiled, leaves, backend, structure, static, launch, version, avals, sizes)
         warm.only = not kwargs and len(args) == len(leaves) and all(a is b for a, b in zip(args, leaves, strict=True))
+        if not warm.only:
+            warm.form = form_of(signature, len(args), tuple(kwargs), structure, static)
         return warm
 
     def in_force(self) -> bool:
@@ -108,11 +130,17 @@ class Warm:
         """Launch, and put the results into the user's structure."""
         backend = self.backend
         self.count += 1
-        if self.count == _OFTEN and self.only and self.make_entry is not None:
-            self.entry = self.make_entry(weak=[kind is not Tensor and kind is not np.ndarray for kind in self.kinds])
+        if self.count == _OFTEN:
+            self._make_entry()
+        elif self.count == 2 * _OFTEN and self.make_entry is not None and self.entry_of_leaves is None:
+            self.entry_of_leaves = self.entry if self.only and self.entry is not None else self._entry_of(None)
+        if self.entry_of_leaves is not None:
+            found = self.entry_of_leaves(*[leaf if type(leaf) in _DIRECT else _dense(leaf) for leaf in leaves])
+            if found is not NotImplemented:
+                return found
         storages = [
             leaf.storage if type(leaf) is Tensor
-            else _lent(leaf, aval.dtype) if type(leaf) is np.ndarray and _is_lendable(leaf, aval)
+            else _lent(_dense(leaf), aval.dtype) if type(leaf) not in _NUMBERS and not aval.dtype.is_bool
             else tensor_of(leaf, aval, backend).storage
             for leaf, aval in zip(leaves, self.avals, strict=True)
         ]
@@ -123,10 +151,67 @@ class Warm:
         return tree.unflatten(self.out_tree, found)
 
 
-def _is_lendable(array: np.ndarray[Any, Any], aval: Aval) -> bool:
-    """Whether compiled code can read an array where it is (truth values of NumPy may be any byte)."""
-    flags = array.flags
-    return flags.c_contiguous and flags.aligned and not aval.dtype.is_bool
+    def _make_entry(self) -> None:
+        """From now on calls like this one are machine code, as far as that knows how they are written.
+
+        What still comes here after that is in arrays it does not read where they are; its leaves are passed on then.
+        """
+        if self.make_entry is None:
+            return
+        if (self.only or self.form is not None) and _SCALARS.isdisjoint(self.kinds):
+            self.entry = self._entry_of(self.form)
+        else:
+            self.entry_of_leaves = self._entry_of(None)
+
+    def _entry_of(self, form: Form | None) -> Any:
+        assert self.make_entry is not None
+        return self.make_entry(weak=[kind in _NUMBERS for kind in self.kinds], form=form, sizes=self.sizes,
+                               avals=[*self.avals, *self.outputs] if self.sizes else ())
+
+
+class Ways:
+    """The short ways of one function with this signature, newest first."""
+
+    __slots__ = ("_signature", "_ways", "entries")
+
+    def __init__(self, signature: inspect.Signature | None) -> None:
+        self._signature = signature
+        self._ways: tuple[Warm, ...] = ()
+        #: those in machine code; each gives NotImplemented for calls of other kinds
+        self.entries: tuple[Any, ...] = ()
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any],
+             leaves_like: Callable[[Warm, tuple[Any, ...], dict[str, Any]], Sequence[Any] | None]) -> Any:
+        """The result of a call like one of a few before; NotImplemented when it is like none of them.
+
+        `leaves_like` gives the leaves of these arguments if they have the structure of a way, or None.
+        """
+        for way in self._ways:
+            if way.in_force():
+                leaves = args if way.only and not kwargs else leaves_like(way, args, kwargs)
+                if leaves is not None and way.fits(leaves):
+                    result = way.run(leaves)
+                    if way.entry is not None:
+                        self._refresh()
+                    return result
+        return NotImplemented
+
+    def remember(self, compiled: Compiled, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: Sequence[Any],
+                 structure: Any, static: Any, version: tuple[Any, int]) -> None:
+        """Open a way for calls like this one; those of a few calls before stay open."""
+        way = Warm.after(compiled, args, kwargs, leaves, structure, static, version, self._signature)
+        if way is not None:
+            self._ways = (way, *self._ways)[:_WAYS]
+            self._refresh()
+
+    def _refresh(self) -> None:
+        self.entries = tuple(way.entry for way in self._ways if way.entry is not None)
+
+
+def _dense(value: Any) -> np.ndarray[Any, Any]:
+    """An array or scalar of NumPy as compiled code reads it."""
+    array = np.asarray(value)
+    return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")
 
 
 def _lent(array: np.ndarray[Any, Any], dtype: DType) -> Buffer:

@@ -125,8 +125,7 @@ class Buffer:
 
     def donate(self, argument: str, function: str, location: str | None = None) -> bool:
         """Mark the memory as given away to a call: `argument` of `function`, called at `location`."""
-        where = f" at {location}" if location else ""
-        return self._release(f"argument '{argument}' of '{function}' was donated{where}")
+        return self._release(donation(argument, function, location))
 
     def _release(self, reason: str) -> bool:
         if self._memory is None:
@@ -183,6 +182,11 @@ class Buffer:
     def __repr__(self) -> str:
         state = f", {self._gone}" if self.deleted else ""
         return f"Buffer({self.dtype}{list(self.shape)} on {self.device}{state})"
+
+
+def donation(argument: str, function: str, location: str | None = None) -> str:
+    """Why memory is gone after a call took it."""
+    return f"argument '{argument}' of '{function}' was donated{f' at {location}' if location else ''}"
 
 
 def buffer_from_dlpack(value: Any, *, device: object = None, copy: bool | None = None) -> Buffer:

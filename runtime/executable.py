@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import ArgumentError, DeviceError
+from phalanx.dialects.records import record
 from phalanx.runtime.allocator import HOST, Allocator
-from phalanx.runtime.buffer import Buffer
+from phalanx.runtime.buffer import Buffer, donation
 from phalanx.runtime.host_calls import HostSite, Launch
 from phalanx.runtime.prepacked import Panels, Prepacked
 from phalanx.runtime.signature import Signature
@@ -24,6 +26,15 @@ class Code(Protocol):
 
     def function(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
         """The exported function as a ctypes callable that keeps the code loaded."""
+
+
+@record(eq=False)
+class Sized:
+    """An executable's named sizes, its results (bytes, dtype, shape) and scratch memory for them."""
+
+    sizes: Any
+    results: Sequence[tuple[int, DType, tuple[int, ...]]]
+    arena: int
 
 
 class Executable:
@@ -68,11 +79,6 @@ class Executable:
         self._result_dtypes = [output.dtype for output in signature.outputs]
         self._static_shapes = None if signature.dims else signature.output_shapes(())
         self._static_arena = None if signature.dims else self.arena_bytes(())
-        self._no_sizes = self._sizes() if not signature.dims else None
-        self._static_results = [
-            (math.prod(shape) * dtype.itemsize, dtype, shape)
-            for shape, dtype in zip(self._static_shapes or (), self._result_dtypes, strict=False)
-        ]
 
     def _check_aliases(self) -> None:
         signature = self.signature
@@ -135,15 +141,20 @@ class Executable:
         """Address of `px_entry`, valid as long as this object lives."""
         return ctypes.cast(self._entry, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether `call_plain` may be used: no named sizes, nothing donated, no calls of Python."""
-        return not (self.signature.dims or self.donated or self.aliases or self.sites)
+    def donation_of(self, number: int) -> str:
+        """What the buffer passed as input `number` says once a call took its memory."""
+        return donation(self.signature.inputs[number].name, self.signature.function)
 
-    def call_plain(self, buffers: Sequence[Buffer], threads: int | None = None) -> list[Buffer]:
-        """Run on buffers of this device that were compared with the signature, as a repeated call does.
+    def at(self, sizes: Sequence[int] = ()) -> Sized:
+        """What calls with these values of the named sizes share."""
+        results = [(math.prod(shape) * dtype.itemsize, dtype, shape)
+                   for shape, dtype in zip(self.signature.output_shapes(tuple(sizes)), self._result_dtypes, strict=True)]
+        return Sized(self._sizes(*sizes), results, self.arena_bytes(sizes))
 
-        Raises DeviceError when one of them is gone.
+    def call_plain(self, buffers: Sequence[Buffer], sized: Sized, threads: int | None = None) -> list[Buffer]:
+        """Run on buffers of this device that were compared with the signature and these sizes, as a repeated call does.
+
+        For code that takes no memory of arguments and calls no Python. Raises DeviceError when one of them is gone.
         """
         allocator = self._allocator
         memories = [buffer.memory for buffer in buffers]
@@ -151,14 +162,14 @@ class Executable:
             memories = self.prepacked.replace(memories)
         allocate, device = allocator.allocate, allocator.device
         results = []
-        for nbytes, dtype, shape in self._static_results:
+        for nbytes, dtype, shape in sized.results:
             memory = allocate(nbytes)
             memories.append(memory)
             results.append(Buffer(memory, dtype, shape, device))
-        arena = allocate(self._static_arena) if self._static_arena else None
+        arena = allocate(sized.arena) if sized.arena else None
         prepare_launch(self.threads if threads is None else threads)
         pointers = self._pointers(*[memory.address for memory in memories])
-        status = self._entry(pointers, self._no_sizes, arena.address if arena is not None else None)
+        status = self._entry(pointers, sized.sizes, arena.address if arena is not None else None)
         if status:
             raise DeviceError(f"{self.signature.function}: native code failed with status {status}")
         return results

@@ -47,6 +47,7 @@ class Slots:
     aval_shape: int
     aval_dtype: int
     buffer_memory: int
+    buffer_gone: int
     buffer_device: int
     buffer_weak: int
     memory_address: int
@@ -65,12 +66,12 @@ def slots() -> Slots | None:
         _array_layout_is_known()
         tensor = _offsets(Tensor, "storage", "aval", "backend")
         aval = _offsets(Aval, "shape", "dtype")
-        buffer = _offsets(Buffer, "_memory", "device")
+        buffer = _offsets(Buffer, "_memory", "_gone", "device")
         memory = _offsets(Memory, "address", "shared", "_block", "_allocator")
         return Slots(
             tensor["storage"], tensor["aval"], tensor["backend"], _weak_offset(Tensor),
             aval["shape"], aval["dtype"],
-            buffer["_memory"], buffer["device"], _weak_offset(Buffer),
+            buffer["_memory"], buffer["_gone"], buffer["device"], _weak_offset(Buffer),
             memory["address"], memory["shared"], _weak_offset(Memory))
     except Unknown:
         return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from phalanx.compiler import config
 from phalanx.compiler.context import context
+from phalanx.compiler.entry.form import Form
 from phalanx.compiler.entry.table import (
     ALONE,
     ARRAY,
@@ -33,7 +34,7 @@ from phalanx.runtime.backends import Backend
 from phalanx.runtime.buffer import Buffer
 from phalanx.runtime.executable import Executable
 
-_MOST_INPUTS = 64
+_MOST_INPUTS = 1024  # each takes some words of the stack
 # A row of results and scratch memory that stays with the entry must be small; larger ones are made for each call.
 _LARGEST_ROW = 128 << 10
 _ROWS = 4
@@ -47,40 +48,58 @@ _NUMBERS: dict[DType, int] = {dtypes.float32: FLOAT32, dtypes.int32: INT32, dtyp
 
 
 def native_entry(traced: Any, executable: Executable, backend: Backend, *, count: int | None = None,
-                 weak: Sequence[bool] | None = None, fallback: Callable[..., Any] | None = None) -> Any:
+                 weak: Sequence[bool] | None = None, fallback: Callable[..., Any] | None = None,
+                 form: Form | None = None, avals: Sequence[Aval] = (), sizes: Sequence[int] = ()) -> Any:
     """A built-in function that runs `executable` on tensors and NumPy arrays as traced; None when there can be none.
 
     It holds for the options in force now, with `count` threads if given. `weak` says which arguments are Python numbers
     (None: all may be, and all may be arrays). Calls that do not fit go to `fallback`, without one they give
-    NotImplemented.
+    NotImplemented. `form` says how the leaves are passed (None: by position), `avals` what they and the results are
+    where some `sizes` have names.
     """
     from phalanx.compiler.entry.code import maker  # measures the interpreter, at the first entry
 
-    make = maker() if _is_suitable(traced, executable, backend) else None
+    make = maker() if _is_suitable(traced, executable, backend, sizes) else None
     if make is None:
         return None
     table = Table()
+    inputs = avals[:len(traced.inputs)] or traced.inputs
+    outputs = avals[len(traced.inputs):] or traced.outputs
     records = [_record(table, aval, _accepted(aval, None if weak is None else weak[i]))
-               for i, aval in enumerate(traced.inputs)]
+               for i, aval in enumerate(inputs)]
+    for number in executable.donated:
+        records[number].accepts = TENSOR
+        records[number].gone = table.keep(executable.donation_of(number))
     for number, tensor in enumerate(traced.hidden, len(traced.inputs)):
         record = _record(table, tensor.aval, CAPTURED)
         record.captured = table.keep(executable.passed(number, tensor.storage))
         records.append(record)
     table.set_records(records, len(traced.inputs))
-    _set_rows(table, executable, traced.outputs, backend)
+    _set_rows(table, executable, outputs, backend, sizes)
+    _set_aliases(table, executable)
     table.backend, table.device = table.keep(backend), table.keep(HOST.device)
     table.kernel = executable.entry_address
     table.keep(executable)
     _set_conditions(table, executable, count)
     table.releases = not _is_short(traced)
     table.result = _result(table, traced)
+    if sizes:
+        values = (ctypes.c_int64 * len(sizes))(*sizes)
+        table.keep(values)
+        table.sizes = ctypes.addressof(values)
+    if form is not None:
+        laid_out, kept = form.laid_out()
+        table.kept += kept
+        table.form = ctypes.addressof(laid_out)
     if fallback is not None:
         table.fallback = table.keep(fallback)
     return make(table)
 
 
-def _is_suitable(traced: Any, executable: Executable, backend: Backend) -> bool:
-    if backend.name != "cpu" or not executable.is_plain or not traced.outputs or executable.allocator is not HOST:
+def _is_suitable(traced: Any, executable: Executable, backend: Backend, sizes: Sequence[int]) -> bool:
+    if backend.name != "cpu" or executable.sites or not traced.outputs or executable.allocator is not HOST:
+        return False
+    if len(sizes) != len(executable.signature.dims):
         return False
     if len(traced.inputs) + len(traced.hidden) > _MOST_INPUTS:
         return False
@@ -112,11 +131,14 @@ def _record(table: Table, aval: Aval, accepts: int) -> Record:
                   table.keep(aval.dtype.numpy), len(aval.shape), ctypes.addressof(sizes), None)
 
 
-def _set_rows(table: Table, executable: Executable, outputs: Sequence[Aval], backend: Backend) -> None:
+def _set_rows(table: Table, executable: Executable, outputs: Sequence[Aval], backend: Backend,
+              sizes: Sequence[int]) -> None:
     """Where results and the scratch memory that is used with them come from."""
-    arena = executable.arena_bytes(())
-    kinds = [(_bytes(aval), aval, _sizes(aval)) for aval in outputs]
-    total = arena + sum(nbytes for nbytes, _, _ in kinds)
+    arena = executable.arena_bytes(sizes)
+    total = arena + sum(map(_bytes, outputs))
+    # What takes the memory of an argument needs none of its own.
+    kinds = [(0 if number in executable.aliases else _bytes(aval), aval, _sizes(aval))
+             for number, aval in enumerate(outputs)]
 
     def made(memory: Memory, aval: Aval, sizes: tuple[int, ...]) -> Tensor:
         return Tensor(Buffer(memory, aval.dtype, sizes, HOST.device), aval, backend)
@@ -132,7 +154,15 @@ def _set_rows(table: Table, executable: Executable, outputs: Sequence[Aval], bac
 
     small, moves = total <= _SMALL_ROW, total > _LARGEST_ROW
     rows = 1 if moves else _MANY_ROWS if small else _ROWS
-    table.set_rows(rows, len(outputs), make_rows, together=small, moves=moves)
+    table.set_rows(rows, len(outputs), make_rows, together=small, moves=moves, taking=frozenset(executable.aliases))
+
+
+def _set_aliases(table: Table, executable: Executable) -> None:
+    """Which results take the memory of which arguments."""
+    if executable.donated:
+        aliases = (ctypes.c_int64 * table.results)(*(executable.aliases.get(r, -1) for r in range(table.results)))
+        table.keep(aliases)
+        table.aliases = ctypes.addressof(aliases)
 
 
 def _set_conditions(table: Table, executable: Executable, count: int | None) -> None:

@@ -10,6 +10,10 @@ import ctypes
 from collections.abc import Iterable
 
 from phalanx.compiler.entry import layout
+from phalanx.compiler.entry.form import DICT, LEAF, LIST, NONE, FormTable, Node
+from phalanx.compiler.entry.form import TUPLE as NODE_TUPLE
+from phalanx.compiler.entry.source_donated import DONATED
+from phalanx.compiler.entry.source_form import FORM
 from phalanx.compiler.entry.source_inputs import ADDRESS
 from phalanx.compiler.entry.source_rows import FREE_ROW, IN_FORCE
 from phalanx.compiler.entry.table import (
@@ -42,6 +46,12 @@ declare ptr @PyLong_AsVoidPtr(ptr)
 declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
 declare double @PyFloat_AsDouble(ptr)
 declare ptr @PyTuple_New(i64)
+declare i64 @PyTuple_Size(ptr)
+declare ptr @PyTuple_GetItem(ptr, i64)
+declare i64 @PyList_Size(ptr)
+declare ptr @PyList_GetItem(ptr, i64)
+declare i64 @PyDict_Size(ptr)
+declare ptr @PyDict_GetItemWithError(ptr, ptr)
 declare i32 @PyTuple_SetItem(ptr, i64, ptr)
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
@@ -54,12 +64,14 @@ define internal i32 @run(ptr %table, ptr %pointers, ptr %arena) {
 entry:
   %kernel.at = getelementptr i8, ptr %table, i64 {Table.kernel}
   %kernel = load ptr, ptr %kernel.at
+  %sizes.at = getelementptr i8, ptr %table, i64 {Table.sizes}
+  %sizes = load ptr, ptr %sizes.at
   %threads.at = getelementptr i8, ptr %table, i64 {Table.threads}
   %threads = load i64, ptr %threads.at
   %parallel = icmp ne i64 %threads, 0
   br i1 %parallel, label %on.threads, label %alone
 alone:
-  %status.alone = call i32 %kernel(ptr %pointers, ptr null, ptr %arena)
+  %status.alone = call i32 %kernel(ptr %pointers, ptr %sizes, ptr %arena)
   ret i32 %status.alone
 on.threads:
   %now.at = getelementptr i8, ptr %table, i64 {Table.threads_now}
@@ -69,7 +81,7 @@ on.threads:
   %before = call i32 %now()
   %count = trunc i64 %threads to i32
   call void %set(i32 %count)
-  %status = call i32 %kernel(ptr %pointers, ptr null, ptr %arena)
+  %status = call i32 %kernel(ptr %pointers, ptr %sizes, ptr %arena)
   call void %set(i32 %before)
   ret i32 %status
 }
@@ -167,19 +179,14 @@ done:
   ret void
 }
 
-define ptr @{SYMBOL}(ptr %self, ptr %arguments, i64 %count, ptr %keywords) {
+; The result for these leaves; NotImplemented, not counted, when they do not fit.
+define internal ptr @attempt(ptr %table, ptr %arguments, i64 %count) {
 entry:
   %holder = alloca ptr
   store ptr null, ptr %holder
-  %table.at = getelementptr i8, ptr %self, i64 {FOREIGN_ADDRESS}
-  %table = load ptr, ptr %table.at
-  %wanted.at = getelementptr i8, ptr %table, i64 {Table.arguments}
-  %wanted = load i64, ptr %wanted.at
-  %same.count = icmp eq i64 %count, %wanted
-  %no.keywords = icmp eq ptr %keywords, null
-  %plain = and i1 %same.count, %no.keywords
-  br i1 %plain, label %options, label %other
-options:
+  %aliases.at = getelementptr i8, ptr %table, i64 {Table.aliases}
+  %aliases = load ptr, ptr %aliases.at
+  %takes = icmp ne ptr %aliases, null
   %valid = call i1 @in_force(ptr %table)
   br i1 %valid, label %row, label %other
 row:
@@ -261,6 +268,15 @@ input.fits:
   %i.more = add i64 %i, 1
   br label %input
 go:
+  br i1 %takes, label %ask, label %ready
+ask:
+  %may = call i1 @may_give(ptr %table, ptr %keepers, i64 %inputs, i64 %results)
+  br i1 %may, label %give.away, label %drop
+give.away:
+  call void @count_all(ptr %keepers, i64 %inputs, i1 true)
+  call void @give_away(ptr %table, ptr %arguments, ptr %keepers, ptr %pointers, ptr %tensors, i64 %inputs, i64 %results)
+  br label %ready
+ready:
   %arenas.at = getelementptr i8, ptr %table, i64 {Table.arenas}
   %arenas = load ptr, ptr %arenas.at
   %arena.at = getelementptr [{Arena.size} x i8], ptr %arenas, i64 %row.number
@@ -271,6 +287,11 @@ go:
   %arena.keeper = getelementptr ptr, ptr %keepers, i64 %inputs
   store ptr %arena.memory, ptr %arena.keeper
   %status = call i32 @launch(ptr %table, ptr %pointers, ptr %arena, ptr %keepers, i64 %held)
+  br i1 %takes, label %let.go, label %ended
+let.go:
+  call void @count_all(ptr %keepers, i64 %inputs, i1 false)
+  br label %ended
+ended:
   %good = icmp eq i32 %status, 0
   br i1 %good, label %finish, label %drop
 finish:
@@ -281,6 +302,52 @@ drop:
   call void @count_all(ptr %tensors, i64 %results, i1 false)
   call void @let_go(ptr %holder)
   br label %other
+other:
+  ret ptr @px_not_implemented
+}
+
+define ptr @{SYMBOL}(ptr %self, ptr %arguments, i64 %count, ptr %keywords) {
+entry:
+  %table.at = getelementptr i8, ptr %self, i64 {FOREIGN_ADDRESS}
+  %table = load ptr, ptr %table.at
+  %wanted.at = getelementptr i8, ptr %table, i64 {Table.arguments}
+  %wanted = load i64, ptr %wanted.at
+  %form.at = getelementptr i8, ptr %table, i64 {Table.form}
+  %form = load ptr, ptr %form.at
+  %flat = icmp eq ptr %form, null
+  br i1 %flat, label %direct, label %structured
+direct:
+  %same.count = icmp eq i64 %count, %wanted
+  %no.keywords = icmp eq ptr %keywords, null
+  %plain = and i1 %same.count, %no.keywords
+  br i1 %plain, label %call.direct, label %other
+call.direct:
+  %of.arguments = call ptr @attempt(ptr %table, ptr %arguments, i64 %count)
+  br label %tried
+structured:
+  %cursor = alloca ptr
+  %leaves = alloca ptr, i64 %wanted
+  store ptr %leaves, ptr %cursor
+  %collected = call i1 @collect(ptr %form, ptr %arguments, i64 %count, ptr %keywords, ptr %cursor)
+  br i1 %collected, label %call.leaves, label %let.go
+call.leaves:
+  %of.leaves = call ptr @attempt(ptr %table, ptr %leaves, i64 %wanted)
+  br label %let.go
+let.go:
+  %outcome = phi ptr [@px_not_implemented, %structured], [%of.leaves, %call.leaves]
+  %last = load ptr, ptr %cursor
+  %last.number = ptrtoint ptr %last to i64
+  %first.number = ptrtoint ptr %leaves to i64
+  %bytes = sub i64 %last.number, %first.number
+  %taken = lshr i64 %bytes, 3
+  call void @count_all(ptr %leaves, i64 %taken, i1 false)
+  br label %tried
+tried:
+  %result = phi ptr [%of.arguments, %call.direct], [%outcome, %let.go]
+  %unfit = icmp eq ptr %result, @px_not_implemented
+  br i1 %unfit, label %other, label %fits
+fits:
+  ret ptr %result
 other:
   %fallback.at = getelementptr i8, ptr %table, i64 {Table.fallback}
   %fallback = load ptr, ptr %fallback.at
@@ -300,17 +367,18 @@ def text(slots: layout.Slots, objects: Iterable[str]) -> str:
     """The code as LLVM IR, for these offsets; `objects` are the names of the Python objects it compares with."""
     numbers: dict[str, int | str] = {
         "SYMBOL": SYMBOL, "ALONE": ALONE, "TUPLE": TUPLE, "VARIABLES": VARIABLES, "TENSOR": TENSOR, "ARRAY": ARRAY,
+        "LEAF": LEAF, "NONE": NONE, "NODE_TUPLE": NODE_TUPLE, "LIST": LIST, "DICT": DICT,
         "FLOAT32": FLOAT32, "INT32": INT32, "BOOL": BOOL, "CAPTURED": CAPTURED,
         **{name: getattr(layout, name) for name in (
             "ARRAY_DATA", "ARRAY_RANK", "ARRAY_SIZES", "ARRAY_DTYPE", "ARRAY_FLAGS", "ARRAY_DENSE", "FOREIGN_ADDRESS")},
         **vars(slots),
     }
-    for structure in (Table, Record, Slot, Arena):
+    for structure in (Table, Record, Slot, Arena, FormTable, Node):
         numbers[f"{structure.__name__}.size"] = ctypes.sizeof(structure)
         numbers |= {f"{structure.__name__}.{name}": getattr(structure, name).offset
                     for name, *_ in structure._fields_}
     globals_ = "\n".join(f"@{name} = external global i8" for name in objects)
-    body = "".join((IN_FORCE, FREE_ROW, ADDRESS, _LAUNCH, _RESULTS, _CALL))
+    body = "".join((IN_FORCE, FREE_ROW, ADDRESS, FORM, DONATED, _LAUNCH, _RESULTS, _CALL))
     for name, value in numbers.items():
         body = body.replace(f"{{{name}}}", str(value))
     return f"{globals_}\n{_FUNCTIONS}{body}"

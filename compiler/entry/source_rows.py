@@ -88,9 +88,13 @@ check.buffer:
   %held = load ptr, ptr %held.at
   %memory.at = getelementptr i8, ptr %slot, i64 {Slot.memory}
   %memory = load ptr, ptr %memory.at
+  %takes = icmp eq ptr %memory, null
   %same.memory = icmp eq ptr %held, %memory
-  %whole = and i1 %buffer.alone, %same.memory
-  br i1 %whole, label %check.memory, label %no
+  %usable.memory = or i1 %takes, %same.memory
+  %whole = and i1 %buffer.alone, %usable.memory
+  br i1 %whole, label %check.kind, label %no
+check.kind:
+  br i1 %takes, label %done, label %check.memory
 check.memory:
   %memory.alone = call i1 @is_alone(ptr %memory, i64 {memory_weak})
   br i1 %memory.alone, label %yes, label %no

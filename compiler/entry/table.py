@@ -37,11 +37,15 @@ class Record(ctypes.Structure):
         ("rank", Count),
         ("sizes", Address),     # rank integers
         ("captured", Address),  # Buffer
+        ("gone", Address),      # of an argument whose memory the call takes: what its buffer says from then on
     ]
 
 
 class Slot(ctypes.Structure):
-    """One result of one row: the tensor, and what must still be in it for its memory to be free."""
+    """One result of one row: the tensor, and what must still be in it for its memory to be free.
+
+    A result that takes the memory of an argument has neither memory nor address before the call.
+    """
 
     _fields_ = [("tensor", Address), ("aval", Address), ("buffer", Address), ("memory", Address), ("address", Address)]
 
@@ -75,6 +79,9 @@ class Table(ctypes.Structure):
         ("threads_now", Address),  # omp_get_max_threads
         ("set_threads", Address),  # omp_set_num_threads
         ("releases", Count),       # whether other Python threads may run meanwhile
+        ("sizes", Address),        # values of the named sizes
+        ("form", Address),         # a `FormTable`; 0: the arguments are the leaves, all by position
+        ("aliases", Address),      # for each result the argument whose memory it takes, or -1; 0: no memory is taken
         ("result", Address),
         ("moves", Count),          # whether results leave the table when they are handed out
         ("refill", Address),       # called with `own` when every row is in use
@@ -98,14 +105,15 @@ class Table(ctypes.Structure):
         return id(value)
 
     def set_rows(self, rows: int, results: int, make_rows: Callable[[int], list[Row]], *, together: bool,
-                 moves: bool) -> None:
+                 moves: bool, taking: frozenset[int]) -> None:
         """Room for `rows` sets of results; `make_rows` gives so many of them, each with the memory for what is in between.
 
-        From the second time on all rows are made `together`. What `moves` is not kept for another call.
+        From the second time on all rows are made `together`. What `moves` is not kept for another call. Results in
+        `taking` get their memory from an argument.
         """
         self.room = (Slot * (rows * results))(), (Arena * rows)()
         self.rows, self.results, self.make_rows, self.moves = rows, results, make_rows, int(moves)
-        self.together = together
+        self.together, self.taking = together, taking
         self.slots, self.arenas = (ctypes.addressof(part) for part in self.room)
 
     def set_records(self, records: Sequence[Record], arguments: int) -> None:
@@ -131,9 +139,10 @@ def refill(table: Table) -> list[Row] | None:
         slots: list[int] = []
         arenas: list[int] = []
         for tensors, arena in made:
-            for tensor in tensors:
+            for number, tensor in enumerate(tensors):
                 memory = tensor.storage.memory
-                slots += (id(tensor), id(tensor.aval), id(tensor.storage), id(memory), memory.address)
+                own = (0, 0) if number in table.taking else (id(memory), memory.address)
+                slots += (id(tensor), id(tensor.aval), id(tensor.storage), *own)
             arenas += (0, 0) if arena is None else (arena.address, id(arena))
         # Each is written by one call, which no other thread sees half done.
         pack_into(f"{len(slots)}Q", table.room[0], first * table.results * ctypes.sizeof(Slot), *slots)

@@ -177,7 +177,7 @@ def test_a_function_called_often_gets_one() -> None:
     x, y = tensors()
     for _ in range(40):
         np.testing.assert_array_equal(f(x, y).numpy(), X * 3 + 1)
-    assert f._entry is not None
+    assert f._ways.entries
     np.testing.assert_array_equal(f(X, X).numpy(), X * 3)  # arrays are traced like tensors
     assert float(f(1.0, 2)) == 4.0
     assert f(px.asarray(X[:1]), px.asarray(X[:1])).shape == (1, 3)
@@ -192,7 +192,7 @@ def test_python_numbers_stay_weak() -> None:
     half = px.asarray(X).astype(px.float16)
     for n in range(40):
         assert f(half, float(n)).dtype is px.float16
-    assert f._entry is not None
+    assert f._ways.entries
     assert f(half, px.asarray(2.0)).dtype is px.float32
     assert f(half, np.float32(2.0)).dtype is px.float32
 
@@ -202,7 +202,7 @@ def test_inside_a_trace_it_is_traced() -> None:
     x = px.asarray(X)
     for _ in range(40):
         f(x)
-    assert f._entry is not None
+    assert f._ways.entries
     outer = px.jit(lambda y: f(y) + f(x))
     np.testing.assert_allclose(outer(x).numpy(), np.sin(X) * 4, rtol=1e-6)
     np.testing.assert_allclose(px.grad(lambda y: px.sum(f(y)))(x).numpy(), 2 * np.cos(X), rtol=1e-6)
@@ -336,7 +336,7 @@ def test_the_option_switches_it_off() -> None:
     f = px.defn(lambda x: x + 1, native_entry=False)
     for _ in range(40):
         f(X)
-    assert f._entry is None
+    assert not f._ways.entries
 
 
 def test_an_unknown_interpreter_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,6 +449,16 @@ square = px.asarray(np.ones((64, 64), np.float32))
 large = px.compile(lambda x, y: px.tanh(x @ y) + 1, "f32[300,300]", "f32[300,300]").entry
 wide = px.asarray(np.ones((300, 300), np.float32))
 f = px.jit(lambda x, y: x - y)
+
+def total(params, x, *, rate, kind):
+    params = params[0] if isinstance(params, list) else params
+    return {k: x * rate for k in params}, (params["a"] + params["b"][1], kind == "sum" or x)[0]
+
+params = {"a": t, "b": [t, t]}
+step = px.jit(total, static=("kind",))
+take = px.jit(lambda x, p: (x + p["y"], x * 2), donate=("x",))
+kept_memory = [px.asarray(x)]
+rows = px.compile(lambda x: x + 1, "f32[n]")
 objects = [x, t, square, wide, wide.storage, wide.aval,
            t.storage, t.storage.memory, t.aval, t.backend, px.Tensor, np.ndarray, None, False, True,
            NotImplemented, np.dtype("float32"), px.float32]
@@ -468,6 +478,17 @@ def rounds(count):
             except px.PhalanxError:
                 pass
         single(x=t)
+    for _ in range(count):
+        step(params, t, rate=0.5, kind="sum"); step([params], t, rate=0.5, kind="sum")
+        taken = kept_memory[0]
+        kept_memory[0] = take(taken, {"y": t})[0]
+        rows(x if _ % 2 else x[:3])
+    for bad in ({"a": t}, {"a": t, "c": [t, t]}, {"a": t, "b": [t]}, {"a": t, "b": (t, t)}, None, t, {"a": t, "b": [t, None]}):
+        for _ in range(count // 500):
+            try:
+                step(bad, t, rate=0.5, kind="sum")
+            except (px.PhalanxError, KeyError, TypeError, ValueError, IndexError):
+                pass
 
 def memory():
     with open("/proc/self/statm") as file:
@@ -482,7 +503,7 @@ grown = memory() - start
 changed = {i: (a, b) for i, (a, b) in enumerate(zip(counts, [sys.getrefcount(o) for o in objects])) if abs(a - b) > 60}
 assert not changed, changed
 assert grown < 4 << 20, grown
-assert f._entry is not None
+assert f._ways.entries
 print("even")
 """
 
