@@ -13,12 +13,13 @@ from phalanx.compiler import config
 from phalanx.compiler.context import context
 from phalanx.compiler.execution import Runner, now
 from phalanx.compiler.pipeline.instruments import Instrument
-from phalanx.compiler.pipeline.stages import Stage, cpu_stages, extended, run_stages
+from phalanx.compiler.pipeline.stages import Stage, cpu_stages, extended, run_stages, run_trusted
 from phalanx.compiler.recent import Recent
 from phalanx.compiler.schedules.prepacked import PREPACKED
-from phalanx.compiler.targets import codes
+from phalanx.compiler.targets import codes, generation, parts
 from phalanx.compiler.targets.base import Artifact
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
+from phalanx.compiler.targets.generation import Generation
 from phalanx.compiler.targets.isa import runs_here
 from phalanx.compiler.trace.locations import user_location_text
 from phalanx.dialects.errors import ArtifactError, CompileError, DeviceError
@@ -100,18 +101,50 @@ def lower(module: ir.Module, label: str, instruments: Sequence[Instrument] = (),
         raise DeviceError(f"{label}: code for {target.isa.name} does not run on this processor",
                           hint="use isa='host', or export the function for the other machine")
     lowered = clone(module)
-    watched = instruments or config.get("debug") or config.get("dump_ir")
-    chosen = stages() if watched else _without_readers(stages())
-    own = not config.get("passes") and not _foreign_operations()
+    chosen = stages() if instruments or _watched() else _without_readers(stages())
+    own = not _passes_of_others()
     run_stages(lowered, chosen, label=label, instruments=instruments, after_stage=after_stage,
                origin=functools.partial(clone, module) if own else None)
     return lowered, target
 
 
-def _start_codes(stage: str, module: ir.Module) -> None:
-    """What stands in the module as LLVM IR is compiled while the passes go on."""
-    if stage == "scheduled":
-        codes.start(codes.attached(module), target_in_force().isa)
+class _Ahead:
+    """What LLVM can begin with while passes go on: functions that are LLVM IR already, and parts of the module.
+
+    Parts are what `after_stage` of `lower` takes out; they are for `CpuTarget.finish`.
+    """
+
+    def __init__(self) -> None:
+        # Whoever watches the passes wants to see all of the module, and passes of others may expect it.
+        self._whole = _watched() or _passes_of_others()
+        self.begun: list[Generation] = []
+
+    def after_stage(self, name: str, module: ir.Module) -> None:
+        if name != "scheduled":
+            return
+        target = target_in_force()
+        codes.start(codes.attached(module), target.isa)
+        for part in () if self._whole else parts.split(module):
+            run_trusted(part, [stage for stage in _without_readers(stages()) if stage.name in _AFTER_SCHEDULES])
+            self.begun.append(target.begin(part))
+
+    def __enter__(self) -> _Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in self.begun:
+            part.close()
+
+
+_AFTER_SCHEDULES = ("buffers", "llvm")
+
+
+def _watched() -> bool:
+    return bool(config.get("debug") or config.get("dump_ir"))
+
+
+def _passes_of_others() -> bool:
+    return bool(config.get("passes") or _foreign_operations())
 
 
 def surroundings() -> dict[str, str]:
@@ -169,13 +202,14 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
         raise CompileError(f"{label}: would compile inside px.no_compile()",
                            hint="call it once outside, or see `phalanx cache why` for what changed since it was")
     start = now()
-    with context():
+    generation.prepare()
+    with context(), _Ahead() as ahead:
         if config.get("compile_isolated"):
             _try_in_a_child(module, signature, label)
-        lowered, target = lower(module, label, after_stage=_start_codes)
+        lowered, target = lower(module, label, after_stage=ahead.after_stage)
         overwritten, prepacked = _overwritten(lowered), prepacked_inputs(lowered)
         seconds["passes"] = now() - start
-        artifact, code = _finish(lowered, target, signature, seconds)
+        artifact, code = _finish(lowered, target, signature, seconds, ahead.begun)
     made = Loaded(code, overwritten, prepacked)
     if own_passes:
         return made
@@ -195,11 +229,11 @@ def _disk() -> cache.DiskCache | None:
 
 
 def _finish(lowered: ir.Module, target: CpuTarget, signature: Signature, seconds: dict[str, float],
-            ) -> tuple[Artifact, Any]:
-    """Machine code of a module in the LLVM dialect, and that code loaded."""
+            begun: Sequence[Generation] = ()) -> tuple[Artifact, Any]:
+    """Machine code of a module in the LLVM dialect and of what was begun before, and that code loaded."""
     start = now()
     add_entry(lowered, inputs=len(signature.inputs), results=len(signature.outputs), dims=len(signature.dims))
-    artifact = target.finish(lowered)
+    artifact = target.finish(lowered, begun)
     seconds["llvm"] = now() - start
     start = now()
     code = jit.load(artifact.object, symbols={HOST_CALL_SYMBOL: HOST_CALL_ADDRESS})

@@ -157,7 +157,7 @@ def run_stages(
     level = config.get("dump_level")
     if origin is not None and not watchers and not folder:
         try:
-            _run_trusted(module, stages[start:stop + 1], after_stage)
+            run_trusted(module, stages[start:stop + 1], after_stage)
             return
         except Exception as problem:
             module = origin()
@@ -178,7 +178,8 @@ def run_stages(
             after_stage(stage.name, module)
 
 
-def _run_trusted(module: ir.Module, stages: Sequence[Stage], after_stage: Callable[[str, ir.Module], None] | None) -> None:
+def run_trusted(module: ir.Module, stages: Sequence[Stage],
+                after_stage: Callable[[str, ir.Module], None] | None = None) -> None:
     """Run stages on IR that nobody else has written; `check_ir` verifies it and holds stages to their contracts."""
     checked = bool(config.get("check_ir"))
     with module.context:

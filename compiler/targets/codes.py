@@ -14,7 +14,8 @@ from typing import Any
 
 from mlir import ir
 
-from phalanx.compiler.targets.half import HELPERS, link_helpers
+from phalanx.compiler.targets import machines
+from phalanx.compiler.targets.half import HELPERS, link_helpers, mentioned
 from phalanx.compiler.targets.isa import Isa
 from phalanx.compiler.targets.llvm_c import Emission, Linkage, LlvmModule, TargetMachine, Visibility, parse
 from phalanx.dialects.errors import CompileError
@@ -42,9 +43,9 @@ class _Group:
         self._process = os.getpid()
         self._object: bytes | None = None
         self._error: CompileError | None = None
-        self._machine = TargetMachine(isa.triple, isa.cpu, isa.features)
+        self._machine = machines.take(isa)
         self._module = _prepared(texts, isa, self._machine)
-        self._emission = Emission(self._module, self._machine)
+        self._emission = Emission(self._module, self._machine, spent=True)
         self._thread = threading.Thread(target=self._emission.run, name="phalanx-codes")
         self._thread.start()
 
@@ -69,15 +70,17 @@ class _Group:
         except CompileError as error:
             self._error = error
         self._module.close()
-        self._machine.close()
+        machines.give_back(self._machine)
 
 
 def _prepared(texts: Sequence[str], isa: Isa, machine: TargetMachine) -> LlvmModule:
-    module = parse("\n".join(texts), "codes")
+    text = "\n".join(texts)
+    module = parse(text, "codes")
     try:
         module.set_target(machine)
-        if link_helpers(module):
-            for name in HELPERS:  # other objects have their own
+        if mentioned(text):
+            link_helpers(module)
+            for name in sorted(HELPERS):  # other objects have their own
                 module.set_visibility(name, Visibility.DEFAULT)
                 module.set_linkage(name, Linkage.INTERNAL)
         module.add_attributes(isa.function_attributes)
@@ -113,7 +116,7 @@ def assembly(codes: Mapping[str, str], isa: Isa) -> str:
     if not codes:
         return ""
     texts = sorted(codes.values())
-    with TargetMachine(isa.triple, isa.cpu, isa.features) as machine, _prepared(texts, isa, machine) as module:
+    with machines.borrowed(isa) as machine, _prepared(texts, isa, machine) as module:
         return module.emit_assembly(machine)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mlir import ir
 
-from phalanx.compiler.targets import codes
+from phalanx.compiler.targets import codes, machines, parts
 from phalanx.compiler.targets.base import Artifact
-from phalanx.compiler.targets.half import link_helpers
+from phalanx.compiler.targets.generation import Generation
+from phalanx.compiler.targets.half import HELPERS, helpers_object
 from phalanx.compiler.targets.isa import Isa, isa
-from phalanx.compiler.targets.llvm_c import LlvmModule, TargetMachine, Visibility, translate
-from phalanx.compiler.targets.parts import in_parts
+from phalanx.compiler.targets.llvm_c import Emission, LlvmModule, TargetMachine, Visibility, translate
 from phalanx.dialects.errors import CompileError
 from phalanx.runtime.object_file import join, read_symbols
 
@@ -176,51 +176,56 @@ class CpuTarget:
         self.isa = isa(instruction_set)
         self.passes = passes
 
-    def finish(self, module: Any) -> Artifact:
-        """Object of a module that holds only the LLVM dialect and went through `add_entry`."""
+    def begin(self, module: Any) -> Generation:
+        """Starts on a part of a program, a module that holds only the LLVM dialect, in a thread."""
+        machine = machines.take(self.isa)
+        return Generation(self._prepared(module, machine, ()), machine, self.passes)
+
+    def finish(self, module: Any, begun: Sequence[Generation] = ()) -> Artifact:
+        """Object of a module that holds only the LLVM dialect and went through `add_entry`, and of its parts."""
         texts = codes.attached(module)
         codes.start(texts, self.isa)
-        with self._machine() as machine, self._prepared(module, machine) as llvm:
-            data = join([*in_parts(llvm, EXPORTS, self._object), *codes.objects(texts, self.isa)])
-        table = read_symbols(data)
+        with machines.borrowed(self.isa) as machine, self._prepared(module, machine, EXPORTS) as llvm:
+            if self.passes:
+                llvm.run_passes(self.passes, machine)
+            emission = Emission(llvm, machine, spent=True)
+            emission.run()
+            objects = [emission.take()]
+        objects += [part.result() for part in begun]
+        objects += codes.objects(texts, self.isa)
+        table = read_symbols(join(objects))
+        if not HELPERS.isdisjoint(table.undefined):
+            objects.append(helpers_object(self.isa))
+            table = read_symbols(join(objects))
         metadata = {
             "target": self.name,
             "passes": self.passes,
             "openmp": any(name.startswith("__kmpc_") for name in table.undefined),
         }
-        return Artifact(data, table.defined, table.undefined, self.isa, metadata)
+        return Artifact(join(objects), table.defined, table.undefined, self.isa, metadata)
 
     def assembly(self, module: Any) -> str:
         """Assembly text of the same code, for reading."""
-        with self._machine() as machine, self._prepared(module, machine) as llvm:
+        with machines.borrowed(self.isa) as machine, self._prepared(module, machine, EXPORTS) as llvm:
             if self.passes:
                 llvm.run_passes(self.passes, machine)
             return llvm.emit_assembly(machine) + codes.assembly(codes.attached(module), self.isa)
 
-    def _object(self, llvm: LlvmModule, passes: str) -> bytes:
-        with self._machine() as machine:
-            chosen = ",".join(filter(None, (passes, self.passes)))
-            if chosen:
-                llvm.run_passes(chosen, machine)
-            return llvm.emit_object(machine)
-
-    def _machine(self) -> TargetMachine:
-        return TargetMachine(self.isa.triple, self.isa.cpu, self.isa.features)
-
-    def _prepared(self, module: Any, machine: TargetMachine) -> LlvmModule:
+    def _prepared(self, module: Any, machine: TargetMachine, exported: Sequence[str]) -> LlvmModule:
         for _, function in _functions(module):
             # Clusters stay functions: compile time then grows linearly and profiles name the user's line.
             if "px.cluster" in function.attributes:
                 function.attributes["no_inline"] = ir.UnitAttr.get(module.context)
+        hidden = [*parts.shared(module), *codes.attached(module)]  # known to the objects that this one is joined with
         llvm = translate(module)
         try:
             llvm.set_target(machine)
-            llvm.keep_only(EXPORTS)
-            llvm.rename("main", "px_main")  # C gives `main` a meaning that debuggers and linkers act on
+            llvm.keep_only([*exported, *hidden])
+            for name in hidden:
+                llvm.set_visibility(name, Visibility.HIDDEN)
+            if exported:
+                llvm.rename("main", "px_main")  # C gives `main` a meaning that debuggers and linkers act on
             llvm.allow_negative_offsets()
-            for name in codes.attached(module):
-                llvm.set_visibility(name, Visibility.HIDDEN)  # they are in an object that this one is joined with
-            link_helpers(llvm)
             llvm.add_attributes(self.isa.function_attributes)
             llvm.verify()
         except CompileError:

@@ -1,18 +1,22 @@
 """Conversions of 16-bit floats that code generation turns into calls of compiler helper functions.
 
 Where a processor has no instruction for a conversion LLVM calls `__truncsfbf2` and its kin, which live in
-libgcc or compiler-rt: a JIT session or an exported library cannot count on either. The bodies are linked
-into each module that handles such types. They are bit exact: f64 is first rounded to odd in f32, which makes
-the second rounding correct (Boldo and Melquiond 2008: it needs p + 2 bits, and 24 >= 11 + 2).
+libgcc or compiler-rt: a JIT session or an exported library cannot count on either. The bodies are linked into
+exported modules that handle such types, and code compiled here that calls one is joined with an object of them.
+They are bit exact: f64 is first rounded to odd in f32, which makes the second rounding correct (Boldo and
+Melquiond 2008: it needs p + 2 bits, and 24 >= 11 + 2).
 """
 
 from __future__ import annotations
 
+import functools
 import re
 
-from phalanx.compiler.targets.llvm_c import LlvmModule
+from phalanx.compiler.targets import machines
+from phalanx.compiler.targets.isa import Isa
+from phalanx.compiler.targets.llvm_c import LlvmModule, parse
 
-HELPERS = ("__truncsfhf2", "__truncdfhf2", "__extendhfsf2", "__truncsfbf2", "__truncdfbf2")
+HELPERS = frozenset({"__truncsfhf2", "__truncdfhf2", "__extendhfsf2", "__truncsfbf2", "__truncdfbf2"})
 
 _HALF_TYPE = re.compile(r"\b(half|bfloat)\b")
 
@@ -127,14 +131,33 @@ define hidden float @__extendhfsf2(half %x) nounwind {
 # Code generation makes the calls after all IR passes ran, so nothing seems to use the bodies until then.
 _USED = (
     f"@llvm.compiler.used = appending global [{len(HELPERS)} x ptr] ["
-    + ", ".join(f"ptr @{name}" for name in HELPERS)
+    + ", ".join(f"ptr @{name}" for name in sorted(HELPERS))
     + '], section "llvm.metadata"\n'
 )
 
 
 def link_helpers(module: LlvmModule) -> bool:
     """Link the conversion helpers into `module` when it handles f16 or bf16; say whether it did."""
-    if not _HALF_TYPE.search(str(module)):
+    if not mentioned(str(module)):
         return False
     module.link(_TEXT + _USED, "half")
     return True
+
+
+def mentioned(text: str) -> bool:
+    """Whether LLVM IR handles f16 or bf16.
+
+    >>> mentioned("define half @f(half %x)")
+    True
+    """
+    return _HALF_TYPE.search(text) is not None
+
+
+@functools.lru_cache(maxsize=8)
+def helpers_object(isa: Isa) -> bytes:
+    """An object with the helpers, for objects that turned out to call some."""
+    with machines.borrowed(isa) as machine, parse(_TEXT, "half") as module:
+        module.set_target(machine)
+        module.add_attributes(isa.function_attributes)
+        module.run_passes("always-inline", machine)
+        return module.emit_object(machine)

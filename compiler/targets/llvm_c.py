@@ -35,12 +35,11 @@ _Size = ctypes.c_size_t
 _HandlePointer = ctypes.POINTER(Handle)
 _DiagnosticHandler = ctypes.CFUNCTYPE(None, Handle, Handle)
 _SEVERITY_ERROR = 0
-_GETELEMENTPTR, _PHI = 29, 44  # LLVMOpcode
+_GETELEMENTPTR = 29  # LLVMOpcode
 _NO_UNSIGNED_WRAP = 4  # LLVMGEPNoWrapFlags
 _VERIFY_RETURN_STATUS = 2
 _RELOCATION_PIC = 2
 _ASSEMBLY, _OBJECT = 0, 1
-_LOOP = 50
 _GENERATOR_OF = {"x86_64": "X86", "aarch64": "AArch64", "arm64": "AArch64", "nvptx64": "NVPTX"}
 
 
@@ -48,7 +47,6 @@ class Linkage(enum.IntEnum):
     """LLVMLinkage, the values in use."""
 
     EXTERNAL = 0
-    AVAILABLE_EXTERNALLY = 1
     INTERNAL = 8
 
 
@@ -148,9 +146,6 @@ class LlvmModule:
     def __init__(self, handle: int, context: _Context) -> None:
         self._handle: int | None = handle
         self._context = context
-        #: by function, as far as counted: what there is for LLVM to do, in instructions. Those of the first block take no
-        #: time to speak of, and every loop takes as long as fifty (measured: a correlation of 0.89)
-        self.sizes: dict[str, int] = {}
 
     @property
     def handle(self) -> int:
@@ -245,7 +240,7 @@ class LlvmModule:
     # --- transformation
 
     def allow_negative_offsets(self) -> None:
-        """Take `nuw` off every getelementptr, and weigh the functions on the way (`sizes`).
+        """Take `nuw` off every getelementptr.
 
         MLIR's lowering of memref.load and memref.store promises that no offset is negative. A reversed view starts
         at its last element, so LLVM would conclude that its pointer is null and read from address -1.
@@ -257,47 +252,17 @@ class LlvmModule:
         opcode = function("LLVMGetInstructionOpcode", ctypes.c_int, Handle)
         flags_of = function("LLVMGEPGetNoWrapFlags", ctypes.c_uint, Handle)
         set_flags = function("LLVMGEPSetNoWrapFlags", None, Handle, ctypes.c_uint)
-        self.sizes.clear()
         for value, item in self._functions():
-            entry = block = first_block(value) if item.defined else None
-            size = 0
+            block = first_block(value) if item.defined else None
             while block:
                 instruction = first_instruction(block)
-                kind = opcode(instruction)
-                count = _LOOP if kind == _PHI else 0
                 while instruction:
-                    count += 1
-                    if kind == _GETELEMENTPTR:
-                        set_flags(instruction, flags_of(instruction) & ~_NO_UNSIGNED_WRAP)
+                    if opcode(instruction) == _GETELEMENTPTR:
+                        flags = flags_of(instruction)
+                        if flags & _NO_UNSIGNED_WRAP:
+                            set_flags(instruction, flags & ~_NO_UNSIGNED_WRAP)
                     instruction = next_instruction(instruction)
-                    kind = opcode(instruction) if instruction else 0
-                size += 0 if block == entry else count
                 block = next_block(block)
-            self.sizes[item.name] = size
-
-    def has_variables(self) -> bool:
-        """Whether there are globals that may change, of which there must be one copy only."""
-        following = function("LLVMGetNextGlobal", Handle, Handle)
-        constant = function("LLVMIsGlobalConstant", ctypes.c_int, Handle)
-        value = function("LLVMGetFirstGlobal", Handle, Handle)(self.handle)
-        while value:
-            if not constant(value):
-                return True
-            value = following(value)
-        return False
-
-    def copy(self) -> LlvmModule:
-        """The same module in a context of its own, for another thread."""
-        context = _Context()
-        buffer = function("LLVMWriteBitcodeToMemoryBuffer", Handle, Handle)(self.handle)
-        made = Handle()
-        read = function("LLVMParseBitcodeInContext2", ctypes.c_int, Handle, Handle, _HandlePointer)
-        failed = read(context.handle, buffer, ctypes.byref(made))
-        function("LLVMDisposeMemoryBuffer", None, Handle)(buffer)
-        if failed or made.value is None:
-            context.close()
-            raise CompileError("LLVM module cannot be copied")
-        return LlvmModule(made.value, context)
 
     def link(self, text: str, name: str = "linked") -> None:
         """Link a module given as LLVM IR text into this one."""
@@ -359,18 +324,20 @@ class LlvmModule:
 
 
 class Emission:
-    """One run of the code generator: `run` is a single call of LLVM, the only one that takes long."""
+    """One run of the code generator: `run` is a single call of LLVM, the only one that takes long.
 
-    def __init__(self, module: LlvmModule, machine: TargetMachine, kind: int = _OBJECT) -> None:
+    Code generation rewrites the module it is given. With `spent` that is this one, which then can only be closed.
+    """
+
+    def __init__(self, module: LlvmModule, machine: TargetMachine, kind: int = _OBJECT, *, spent: bool = False) -> None:
         self._module = module
         self._machine = machine
-        # Code generation rewrites the module it is given, so it gets a copy and this one can be emitted
-        # again.
-        self._copy = module.clone()
+        self._copy = None if spent else module.clone()
         self._buffer, self._message = Handle(), Handle()
         pointers = (_HandlePointer, _HandlePointer)
         emit = function("LLVMTargetMachineEmitToMemoryBuffer", ctypes.c_int, Handle, Handle, ctypes.c_int, *pointers)
-        self._call = partial(emit, machine.handle, self._copy, kind, ctypes.byref(self._message), ctypes.byref(self._buffer))
+        self._call = partial(emit, machine.handle, self._copy or module.handle, kind, ctypes.byref(self._message),
+                             ctypes.byref(self._buffer))
         self._failed = False
 
     def run(self) -> None:
@@ -379,15 +346,22 @@ class Emission:
 
     def take(self) -> bytes:
         """What `run` made; raises CompileError when it failed."""
-        function("LLVMDisposeModule", None, Handle)(self._copy)
+        if self._copy is not None:
+            function("LLVMDisposeModule", None, Handle)(self._copy)
         doing = f"code generation for {self._machine.cpu!r}"
         if self._failed:
             raise CompileError(f"{doing}: {take_message(self._message.value)}")
-        start = function("LLVMGetBufferStart", Handle, Handle)(self._buffer)
-        data = ctypes.string_at(start, function("LLVMGetBufferSize", _Size, Handle)(self._buffer))
-        function("LLVMDisposeMemoryBuffer", None, Handle)(self._buffer)
+        data = take_buffer(self._buffer)
         self._module.raise_errors(doing)
         return data
+
+
+def take_buffer(buffer: Handle) -> bytes:
+    """Copy and free a memory buffer of LLVM."""
+    start = function("LLVMGetBufferStart", Handle, Handle)(buffer)
+    data = ctypes.string_at(start, function("LLVMGetBufferSize", _Size, Handle)(buffer))
+    function("LLVMDisposeMemoryBuffer", None, Handle)(buffer)
+    return data
 
 
 def _value_name(value: int) -> str:

@@ -1,102 +1,140 @@
-"""Large modules are compiled in two parts that are loaded as one."""
+"""Modules with much to do are compiled in parts that are loaded as one."""
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 import pytest
+from mlir import ir
 
 import phalanx as px
-from phalanx.compiler.targets import llvm_c, parts
+from phalanx.compiler import native
+from phalanx.compiler.context import context
+from phalanx.compiler.targets import cpu, machines, parts
+from phalanx.compiler.targets.generation import Generation
 from phalanx.compiler.targets.isa import isa
+from phalanx.compiler.targets.llvm_c import LlvmModule, parse
 from phalanx.dialects.errors import ArtifactError, CompileError
-from phalanx.runtime import jit
 from phalanx.runtime.object_file import join, read_symbols, separate
 
 
-def source(functions: int, extra: str = "", length: int = 300) -> str:
-    """`entry(x)` calls functions of `length` instructions each, which use each other and a small one."""
-    lines = ["@table = internal constant [2 x i64] [i64 3, i64 5]", extra, """
-define internal i64 @small(i64 %x) {
-  %at = getelementptr [2 x i64], ptr @table, i64 0, i64 1
-  %v = load i64, ptr %at
-  %y = add i64 %x, %v
-  ret i64 %y
-}"""]
-    for i in range(functions):
-        body = "\n".join(f"  %v{j + 1} = mul i64 %v{j}, %x" if j % 2 else f"  %v{j + 1} = xor i64 %v{j}, {j * 7 + i}"
-                         for j in range(length))
-        after = f"  %w = call i64 @large{i + 1}(i64 %z)\n  ret i64 %w" if i + 1 < functions else "  ret i64 %z"
-        lines.append(f"define internal i64 @large{i}(i64 %x) noinline {{\n  %v0 = add i64 %x, 1\n"
-                     f"  br label %rest\nrest:\n{body}\n"
-                     f"  %z = call i64 @small(i64 %v{length})\n{after}\n}}")
-    lines.append("define i64 @entry(i64 %x) {\n  %y = call i64 @large0(i64 %x)\n  ret i64 %y\n}")
-    return "\n".join(lines)
+def function(name: str, loops: int = 0, calls: tuple[str, ...] = (), extra: str = "", kind: str = ' "part"') -> str:
+    """A cluster function with some loops and calls."""
+    body = [f"func.call @{callee}(%x) : (memref<f32>) -> ()" for callee in calls] + [extra]
+    body += [f"scf.for %i{k} = %c0 to %c9 step %c1 {{ memref.store %zero, %x[] : memref<f32> }}" for k in range(loops)]
+    lines = "\n  ".join(body)
+    attributes = f"attributes {{px.cluster ={kind}, px.workspace = {loops} : i64}}" if kind else ""
+    return (f"func.func private @{name}(%x: memref<f32> {{llvm.noalias}}) {attributes} {{\n"
+            "  %c0 = arith.constant 0 : index\n  %c1 = arith.constant 1 : index\n  %c9 = arith.constant 9 : index\n"
+            f"  %zero = arith.constant 0.0 : f32\n  {lines}\n  return\n}}")
 
 
-def compiled(text: str) -> list[bytes]:
-    target = isa("host")
+def split(*functions: str) -> tuple[ir.Module, list[ir.Module]]:
+    module = ir.Module.parse("\n".join(functions))
+    found = parts.split(module)
+    for place in (module, *found):
+        assert place.operation.verify()
+    return module, found
 
-    def one(module: llvm_c.LlvmModule, first: str) -> bytes:
-        with llvm_c.TargetMachine(target.triple, target.cpu, target.features) as machine:
-            module.run_passes(",".join(filter(None, (first, "default<O2>"))), machine)
-            return module.emit_object(machine)
 
-    with llvm_c.TargetMachine(target.triple, target.cpu, target.features) as machine, llvm_c.parse(text) as module:
+def bodies(module: ir.Module) -> set[str]:
+    return {ir.StringAttr(f.attributes["sym_name"]).value for f in module.body.operations if f.operation.regions[0].blocks}
+
+
+def shared(module: ir.Module) -> set[str]:
+    return set(parts.shared(module))
+
+
+def test_what_is_large_leaves_the_driver() -> None:
+    with context():
+        module, found = split(function("main", 0, ("one", "two"), kind=""), function("one", 12), function("two", 1))
+        assert [bodies(part) for part in found] == [{"one"}]
+        assert bodies(module) == {"main", "two"}
+        assert shared(module) == shared(found[0]) == {"one"}
+
+
+def test_parts_declare_what_they_call() -> None:
+    code = 'func.func private @kernel(memref<f32>) attributes {px.code = "define"}'
+    host = "func.func private @px_host_call(memref<f32>)"
+    with context():
+        module, (part,) = split(code, host, function("main", 0, ("one",), kind=""), function("small"),
+                                function("one", 12, ("small", "kernel", "px_host_call")))
+        assert bodies(part) == {"one"}
+        assert shared(part) == {"one", "small", "kernel"}  # the process brings the other one along
+        assert shared(module) == {"one", "small"}
+        assert not any("px.code" in view.attributes for view in part.body.operations)
+        (declared,) = (view for view in module.body.operations if view.attributes["sym_name"].value == "one")
+        assert ir.IntegerAttr(declared.attributes["px.workspace"]).value == 12
+        assert "llvm.noalias" in ir.DictAttr(ir.ArrayAttr(declared.attributes["arg_attrs"])[0])
+
+
+@pytest.mark.parametrize("functions", [
+    [function("main", 12, kind="")],
+    [function("main", 0, ("one",), kind=""), function("one", 3)],
+    [function("main", 0, ("one",), kind=""), 'memref.global "private" @g : memref<f32> = uninitialized',
+     function("one", 12, extra="%g = memref.get_global @g : memref<f32>")],
+], ids=["the driver", "small", "a variable"])
+def test_others_stay_whole(functions: list[str]) -> None:
+    with context():
+        _, found = split(*functions)
+        assert found == []
+
+
+def test_much_is_dealt_to_several() -> None:
+    with context():
+        names = [f"f{k}" for k in range(12)]
+        functions = [function("main", 0, tuple(names), kind=""), *(function(name, 10) for name in names)]
+        module, found = split(*functions)
+        _, again = split(*functions)
+        assert [str(part) for part in found] == [str(part) for part in again]
+        assert len(found) > 1
+        assert set(names) == (bodies(module) - {"main"}).union(*map(bodies, found))
+
+
+def llvm_module(text: str) -> LlvmModule:
+    module = parse(text)
+    with machines.borrowed(isa("host")) as machine:
         module.set_target(machine)
-        module.allow_negative_offsets()
-        return parts.in_parts(module, ["entry"], one)
+    return module
 
 
-def value(objects: list[bytes]) -> int:
-    code = jit.load(join(objects))
-    return int(code.function("entry", ctypes.c_int64, ctypes.c_int64)(11))
+@pytest.mark.parametrize("passes", ["", "default<O2>"])
+def test_a_module_becomes_an_object_in_a_thread(passes: str) -> None:
+    module = llvm_module("define i64 @f(i64 %x) {\n  %y = mul i64 %x, 3\n  ret i64 %y\n}")
+    generation = Generation(module, machines.take(isa("host")), passes)
+    assert read_symbols(generation.result()).defined == ("f",)
+    generation.close()
 
 
-def test_an_entry_that_is_large_itself_stays_visible() -> None:
-    body = "\n".join(f"  %v{j + 1} = mul i64 %v{j}, %x" for j in range(700))
-    entry = ("define i64 @entry(i64 %x) {\n  %v0 = call i64 @large0(i64 %x)\n  br label %rest\nrest:\n"
-             f"{body}\n  ret i64 %v700\n}}")
-    text = source(6).replace(source(6)[source(6).index("define i64 @entry"):], entry)
-    objects = compiled(text)
-    assert len(objects) == 2 and read_symbols(join(objects)).defined == ("entry",)
-    value(objects)
+def test_an_error_in_the_thread_arrives() -> None:
+    generation = Generation(llvm_module("define void @f() {\n  ret void\n}"), machines.take(isa("host")), "no-such-pass")
+    with pytest.raises(CompileError, match="no-such-pass"):
+        generation.result()
 
 
-def test_two_parts_compute_what_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    objects = compiled(source(6))
-    assert len(objects) == 2
-    table = read_symbols(join(objects))
-    assert table.defined == ("entry",)
-    assert table.undefined == ()
-    assert {f"large{i}" for i in range(6)} >= set(table.hidden)
-    monkeypatch.setattr(parts, "_WORTH_PARTS", 10**9)
-    whole = compiled(source(6))
-    assert len(whole) == 1
-    assert value(objects) == value(whole)
+def test_machines_are_kept_and_never_shared() -> None:
+    record = isa("x86-64-v3")
+    with machines.borrowed(record) as one, machines.borrowed(record) as two:
+        assert one is not two
+    with machines.borrowed(record) as again:
+        assert again in (one, two)
 
 
-def test_the_same_module_gives_the_same_parts() -> None:
-    assert compiled(source(5)) == compiled(source(5))
+def test_what_was_begun_is_given_up_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Generation] = []
+    begin = cpu.CpuTarget.begin
 
+    def note(self: cpu.CpuTarget, module: ir.Module) -> Generation:
+        begun.append(begin(self, module))
+        return begun[-1]
 
-@pytest.mark.parametrize("text", [source(1), source(2, length=100), source(6, "@counter = internal global i64 0")],
-                         ids=["one function", "small", "a variable"])
-def test_others_stay_whole(text: str) -> None:
-    assert len(compiled(text)) == 1
+    def fail(*_: object, **__: object) -> None:
+        raise CompileError("the driver")
 
-
-def test_an_error_in_the_other_thread_arrives() -> None:
-    def fail(module: llvm_c.LlvmModule, first: str) -> bytes:
-        if module is not whole:
-            raise CompileError("the other part")
-        return b""
-
-    with llvm_c.parse(source(6)) as whole:
-        whole.allow_negative_offsets()
-        with pytest.raises(CompileError, match="the other part"):
-            parts.in_parts(whole, ["entry"], fail)
+    monkeypatch.setattr(cpu.CpuTarget, "begin", note)
+    monkeypatch.setattr(native, "add_entry", fail)
+    with pytest.raises(CompileError, match="the driver"):
+        chain(px.defn, disk_cache=False)(*arrays())
+    assert begun and not any(generation._open for generation in begun)
 
 
 def test_joined_objects_are_separated_again() -> None:
@@ -110,18 +148,37 @@ def test_joined_objects_are_separated_again() -> None:
         separate(join(pieces)[:14])
 
 
-def test_a_function_of_many_kernels() -> None:
+def arrays() -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    x, w = (rng.standard_normal((96, 96)).astype(np.float32) for _ in range(2))
-    f = px.defn(lambda x, w: px.softmax(px.tanh(x @ w) @ (x @ w.T), axis=0), disk_cache=False)
+    return [rng.standard_normal((96, 96)).astype(np.float32) for _ in range(2)]
+
+
+def chain(decorate, **options):
+    return decorate(lambda x, w: px.softmax(px.tanh(x @ w) @ (x @ w.T), axis=0), **options)
+
+
+def test_a_function_of_many_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w = arrays()
     y = np.tanh(x @ w) @ (x @ w.T)
     e = np.exp(y - y.max(axis=0))
-    np.testing.assert_allclose(f(x, w).numpy(), e / e.sum(axis=0), rtol=1e-3, atol=1e-5)
+    found = chain(px.defn, disk_cache=False)(x, w).numpy()
+    np.testing.assert_allclose(found, e / e.sum(axis=0), rtol=1e-3, atol=1e-5)
+    monkeypatch.setattr(parts, "_WORTH_PARTS", ())
+    native._loaded.clear()
+    np.testing.assert_array_equal(found, chain(px.defn, disk_cache=False)(x, w).numpy())
 
 
-def test_many_arguments_make_an_entry_as_large_as_a_function() -> None:
-    """The entry stays with the first part, also when it is one of the large functions."""
-    arrays = [np.full((3, 2), number, np.float32) for number in range(120)]
+def test_sixteen_bit_floats_in_parts() -> None:
+    """Helpers of code generation are an object of their own, joined when a part calls one."""
+    x, w = (array.astype(np.float16) for array in arrays())
+    found = px.defn(lambda x, w: px.softmax(px.tanh(x @ w), axis=0), disk_cache=False, isa="x86-64-v2")(x, w)
+    y = np.tanh(x.astype(np.float32) @ w.astype(np.float32))
+    e = np.exp(y - y.max(axis=0))
+    np.testing.assert_allclose(found.numpy(), e / e.sum(axis=0), rtol=1e-2, atol=1e-4)
+
+
+def test_many_arguments() -> None:
+    several = [np.full((3, 2), number, np.float32) for number in range(120)]
 
     def function(*arrays):
         total = px.softmax(arrays[0] @ px.matrix_transpose(arrays[1]), axis=-1)
@@ -129,28 +186,4 @@ def test_many_arguments_make_an_entry_as_large_as_a_function() -> None:
             total = px.tanh(total @ array) @ px.matrix_transpose(array)
         return total
 
-    assert px.jit(function)(*arrays).shape == (3, 3)
-
-
-def test_functions_are_weighed_by_what_passes_work_on() -> None:
-    text = source(1, """
-define i64 @straight(i64 %x) {
-  %y = add i64 %x, 1
-  ret i64 %y
-}
-define i64 @loop(i64 %x) {
-entry:
-  br label %body
-body:
-  %i = phi i64 [ 0, %entry ], [ %n, %body ]
-  %n = add i64 %i, 1
-  %b = icmp slt i64 %n, %x
-  br i1 %b, label %body, label %done
-done:
-  ret i64 %n
-}""")
-    with llvm_c.parse(text) as module:
-        module.allow_negative_offsets()
-        assert module.sizes["straight"] == 0
-        assert 300 <= module.sizes["large0"] < 310
-        assert 40 < module.sizes["loop"] < 80
+    assert px.jit(function)(*several).shape == (3, 3)
