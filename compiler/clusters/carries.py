@@ -15,6 +15,8 @@ from typing import Any
 
 from phalanx.compiler.clusters import sizes
 from phalanx.compiler.clusters.model import Block, Carry, Cluster, Control, Insert, Node, Opaque, Ref, Tensor
+from phalanx.compiler.clusters.regions import region_access
+from phalanx.compiler.clusters.view import Access
 
 
 def others_first(tensor: Tensor, node: Node) -> bool:
@@ -85,7 +87,8 @@ def _reads_around(following: Ref, old: Tensor) -> bool:
     node = following.tensor.node
     while node is not None and isinstance(node.payload, Insert):
         maker = node.payload.source.tensor.unit
-        if maker is not None and maker.is_function and _looks_at(maker, old):
+        looks = maker is not None and maker.is_function and _looks_at(maker, old)
+        if looks and not written_where_inserted(node.payload, old):
             return True
         into = node.payload.into
         node = into.tensor.node if into is not None else None
@@ -133,9 +136,19 @@ def _written_where_read(writer: Node, new: Tensor, old: Tensor) -> bool:
     return _all_before(outside, cluster)
 
 
-def reads_where_written(cluster: Cluster, old: Tensor, new: Tensor) -> bool:
-    """Within a cluster `old` is only read by identity, and never after `new` was stored."""
+def written_where_inserted(insert: Insert, old: Tensor) -> bool:
+    """Whether the maker of an inserted value reads the array that is changed only at the elements it replaces."""
+    value, access = insert.source.tensor, region_access(insert)
+    maker = value.unit
+    if maker is None or maker.kind == "chain" or access is None or value.role != "full" or value.block is not old.block:
+        return False
+    return reads_where_written(maker, old, value, access)
+
+
+def reads_where_written(cluster: Cluster, old: Tensor, new: Tensor, access: Access | None = None) -> bool:
+    """Within a cluster `old` is only read where `new` is written (`access`), and never after `new` was stored."""
     assert new.node is not None
+    access = new.access if access is None else access
     # What works on reduced rows alone reads no whole array again.
     walks = [node.level for node in cluster.nodes if node.kind == "reduction" or any(o.role != "row" for o in node.outputs)]
     if cluster.kind == "reduction" and new.node.level < max(walks):
@@ -146,7 +159,7 @@ def reads_where_written(cluster: Cluster, old: Tensor, new: Tensor) -> bool:
         for operand in node.operands:
             if operand.tensor is not old:
                 continue
-            if node.kind == "contraction" or node.domain != cluster.domain or operand.access != new.access:
+            if node.kind == "contraction" or node.domain != cluster.domain or operand.access != access:
                 return False
     return True
 

@@ -27,9 +27,10 @@ from phalanx.compiler.clusters.model import (
 )
 from phalanx.compiler.clusters.outline import NestFunction, Outliner, Scalar, opaque_function
 from phalanx.compiler.clusters.panels import pack_function
-from phalanx.compiler.clusters.place import new_place, region_place
+from phalanx.compiler.clusters.place import new_place
 from phalanx.compiler.clusters.read import Reader
 from phalanx.compiler.clusters.read_nests import set_copy_domain, set_store
+from phalanx.compiler.clusters.regions import region_place
 from phalanx.compiler.clusters.sizes import Size
 from phalanx.compiler.clusters.view import Access, View
 

@@ -15,7 +15,7 @@ from phalanx.compiler.clusters import build, chain
 from phalanx.compiler.clusters.form import line_of
 from phalanx.compiler.clusters.model import Cluster, Node, Operand, Place, Ref, Tensor
 from phalanx.compiler.clusters.read import Reader
-from phalanx.compiler.clusters.sizes import Size, row_major
+from phalanx.compiler.clusters.sizes import Size, add, row_major
 from phalanx.compiler.clusters.twins import twin_key
 from phalanx.compiler.clusters.view import Access, View
 
@@ -246,7 +246,8 @@ class NestFunction:
                 home = place_of.get(tensor_in)
                 if home is None or home.buffer is not place.buffer or not isinstance(access, Access):
                     continue
-                if home.offset == place.offset and access == tensor.store_at(place.strides) and tensor.role != "row":
+                same = add(home.offset, access.offset) == place.offset
+                if same and access.steps == tensor.store_at(place.strides).steps and tensor.role != "row":
                     found.setdefault(k, i)
         return found
 

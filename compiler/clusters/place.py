@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from phalanx.compiler.clusters import sizes
-from phalanx.compiler.clusters.carries import decide, others_first
+from phalanx.compiler.clusters.carries import decide, others_first, written_where_inserted
 from phalanx.compiler.clusters.model import (
     Block,
     Buffer,
@@ -23,7 +23,7 @@ from phalanx.compiler.clusters.model import (
     Ref,
     Tensor,
 )
-from phalanx.compiler.clusters.sizes import Size
+from phalanx.compiler.clusters.regions import region_place, strides_in
 from phalanx.compiler.clusters.view import View
 from phalanx.dialects.records import replace
 
@@ -124,25 +124,6 @@ def _place_insert(node: Node, insert: Insert) -> None:
     insert.copy_into = not ((settled and insert.into.whole) or _share(node, insert.into, place))
 
 
-def region_place(insert: Insert, place: Place) -> Place:
-    """The part of a result's place that an insert fills."""
-    return Place(place.buffer, insert.region.strides, sizes.add(place.offset, insert.region.offset))
-
-
-def _strides_in(insert: Insert) -> tuple[Size, ...] | None:
-    """The inserted tensor's strides in the region, which may have other dimensions of size 1; None when it is a part."""
-    source, tensor = insert.source.view, insert.source.tensor
-    shown = [n for n, size in enumerate(source.sizes) if size != 1]
-    own = [n for n, size in enumerate(tensor.sizes) if size != 1]
-    same = [(source.sizes[n], source.strides[n]) for n in shown] == [(tensor.sizes[n], tensor.strides[n]) for n in own]
-    if not same or source.offset != 0:
-        return None
-    strides = list(tensor.strides)
-    for n, m in zip(own, shown, strict=True):
-        strides[n] = insert.region.strides[m]
-    return tuple(strides)
-
-
 def _disjoint(first: Insert, second: Insert) -> bool:
     if first.static is None or second.static is None:
         return False
@@ -158,7 +139,7 @@ def _place_source(node: Node, insert: Insert) -> None:
     Its cluster must run after everything that still needs the region's old contents, or would overwrite it.
     """
     source, block = insert.source.tensor, node.block
-    unit, strides = source.unit, _strides_in(insert)
+    unit, strides = source.unit, strides_in(insert)
     if insert.copy_into or strides is None or not _placeable(block, Ref(source, source.view)):
         return
     if unit is None or not unit.is_function:
@@ -178,7 +159,9 @@ def _place_source(node: Node, insert: Insert) -> None:
                 if reader is current or reader.cluster is None:
                     continue
                 if reader.cluster is unit:
-                    return
+                    if not written_where_inserted(insert, into):
+                        return
+                    continue
                 before.add(reader.cluster.number)
         current = into.node
         if current is None:
@@ -193,7 +176,8 @@ def _place_source(node: Node, insert: Insert) -> None:
     if not block.order.edges(before, unit.number):
         return
     region = replace(region_place(insert, place), strides=strides)
-    only_reader = all(reader is node for reader in source.readers) and source not in block.pinned
+    own = unit if unit.kind in ("elementwise", "reduction") else None
+    only_reader = all(reader is node or reader.cluster is own for reader in source.readers) and source not in block.pinned
     if only_reader and source.home is None and not source.extra:
         source.home = region
         region.buffer.shared = True

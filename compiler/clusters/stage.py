@@ -22,6 +22,7 @@ from phalanx.compiler.clusters.place import place_function
 from phalanx.compiler.clusters.plan import ArenaPlan
 from phalanx.compiler.clusters.prune import prune
 from phalanx.compiler.clusters.read import Reader
+from phalanx.compiler.clusters.settle import settle
 from phalanx.compiler.clusters.sizes import row_major
 from phalanx.dialects.errors import CompileError
 from phalanx.dialects.records import field, record
@@ -156,6 +157,8 @@ class _Stage:
 
     def _form(self, block: Block) -> None:
         Former(block, self.report.remarks, self.fuse).run()
+        if self.fuse:
+            settle(block)
         copy_together(block, self.report.remarks)
         self.report.nodes += len(block.nodes)
         self.report.clusters += sum(1 for cluster in block.clusters if cluster.nodes)
