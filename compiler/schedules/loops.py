@@ -25,16 +25,19 @@ class Fused:
         self.domain = builder.build()
         self.placed = builder.placed
         self.plan = plan_levels(cluster, builder.placed, builder.reduced, scratch_possible(self.domain))
+        self.isa = isa
         self.lanes = 0 if isa is None else stream_lanes(cluster, self.domain, isa)
 
     def emit(self, bounds: dict[int, tuple[Index, Index]] | None = None) -> None:
         """Writes the nest; `bounds` restricts some loops to a part."""
         if self.lanes:
-            nest = Streams(self.cluster, self.domain, self.placed, self.plan, self.workspace, bounds)
-            nest.lanes = self.lanes
-            nest.emit()
+            streams = Streams(self.cluster, self.domain, self.placed, self.plan, self.workspace, bounds)
+            streams.lanes = self.lanes
+            streams.emit()
         else:
-            Nest(self.cluster, self.domain, self.placed, self.plan, self.workspace, bounds).emit()
+            nest = Nest(self.cluster, self.domain, self.placed, self.plan, self.workspace, bounds)
+            nest.vector_bytes = 0 if self.isa is None else self.isa.vector_bits // 8
+            nest.emit()
 
     def size(self, loop: int) -> Index:
         return self.domain.sizes[loop]

@@ -42,6 +42,10 @@ UNROLL = 8
 UNROLL_COST = 12
 """Column reductions with at most this many scalar ops per point take UNROLL rows per walk over the lanes."""
 
+TAIL_PERCENT = 15
+"""Elements left over by whole vectors get a loop of their own when they are this part of the vectors of a row, taking one
+as long as a vector: LLVM makes such a short loop one masked vector instead of scalars."""
+
 NARROW_BYTES = 2048
 TALL_ROWS = 2048
 """Rows below NARROW_BYTES, TALL_ROWS of them and more, are taken one by one: memory is then read as one run."""
@@ -49,6 +53,9 @@ TALL_ROWS = 2048
 
 class Nest(Walk):
     """The emitter for one cluster; `emit` writes the loops."""
+
+    vector_bytes = 0
+    """Of a vector register, 0 when that is not known."""
 
     # -- loops -------------------------------------------------------------------------------------
 
@@ -73,11 +80,38 @@ class Nest(Walk):
     def _plain_loops(self) -> None:
         across = self._crossed_loop()
         if across is None:
-            self._loops(self.kept_loops, self._plain_point)
+            self._vector_loops()
             return
         *outer, inner = self.kept_loops
         outer.remove(across)
         self._loops(outer, lambda: self._tiles([across, inner], [across, inner]))
+
+    def _vector_loops(self) -> None:
+        """The plain loops, the innermost in two when whole vectors leave much of it over."""
+        *outer, inner = self.kept_loops or [0]
+        main = self._whole_vectors(inner) if outer else None
+        if main is None:
+            self._loops(self.kept_loops, self._plain_point)
+            return
+        low, high = self._range(inner)
+
+        def row() -> None:
+            for part in ((low, main), (main, high)):
+                self.bounds[inner] = part
+                self._loops([inner], self._plain_point)
+            del self.bounds[inner]
+
+        self._loops(outer, row)
+
+    def _whole_vectors(self, loop: int) -> int | None:
+        """Where the last whole vector of a loop ends, when enough is left over."""
+        size = self.domain.sizes[loop]
+        if loop in self.bounds or not isinstance(size, int):
+            return None
+        widest = max((element_bytes(access.view.element) for access in self.domain.accesses.values()), default=1)
+        lanes = self.vector_bytes // widest
+        vectors, left = divmod(size, lanes) if lanes else (0, 0)
+        return size - left if left > 1 and left * 100 >= vectors * TAIL_PERCENT > 0 else None
 
     def _crossed_loop(self) -> int | None:
         """The loop along which some memory runs that the innermost loop strides through (a transposition)."""
