@@ -219,6 +219,8 @@ class Lowering:
     def __init__(self, sizes: Callable[[Size], ir.Value]) -> None:
         self._sizes = sizes
         self.scalars = Scalars(self)
+        # Of the context this works in; a large program has thousands of nests and a dozen kinds of them.
+        self._layouts: dict[tuple[Any, ...], dict[str, ir.Attribute]] = {}
         #: builds a call of host code; set by the conversion, which owns the module
         self.host_call: Callable[[int, Sequence[Lowered], Sequence[Aval]], list[Lowered]] | None = None
 
@@ -287,13 +289,7 @@ class Lowering:
         maps = [m for _, m in read]
         maps += list(output_maps) if output_maps is not None else [range(loops)] * len(outputs)
         outs = [i.value for i in inits] if inits is not None else [self.empty(a) for a in outputs]
-        iterators = ["reduction" if i in reductions else "parallel" for i in range(loops)]
-        attributes = {
-            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(self._map(loops, m)) for m in maps]),
-            "iterator_types": ir.ArrayAttr.get(
-                [ir.Attribute.parse(f"#linalg.iterator_type<{i}>") for i in iterators]),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(read), len(outs)]),
-        }
+        attributes = dict(self._layout(loops, tuple(reductions), tuple(map(tuple, maps)), len(outs)))
         if kind:
             attributes["px.kind"] = ir.StringAttr.get(kind)
         made = ir.Operation.create("linalg.generic", results=[o.type for o in outs],
@@ -320,6 +316,20 @@ class Lowering:
                     else self.scalars.constant(source.splat, dtype))
         value = next(arguments)
         return value if raw else self.scalars.load(value, dtype)
+
+    def _layout(self, loops: int, reductions: tuple[int, ...], maps: tuple[tuple[MapEntry, ...], ...], outs: int,
+                ) -> dict[str, ir.Attribute]:
+        """What a generic says of its loops and of how its operands are read; the last `outs` are outputs."""
+        key = loops, reductions, maps, outs
+        known = self._layouts.get(key)
+        if known is None:
+            kinds = ["reduction" if i in reductions else "parallel" for i in range(loops)]
+            known = self._layouts[key] = {
+                "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(self._map(loops, m)) for m in maps]),
+                "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in kinds]),
+                "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(maps) - outs, outs]),
+            }
+        return known
 
     def _map(self, loops: int, entries: Sequence[MapEntry]) -> ir.AffineMap:
         return ir.AffineMap.get(loops, 0, [_affine(e) for e in entries])

@@ -18,7 +18,7 @@ from phalanx.compiler.clusters.view import Access
 
 Made = dict[Tensor, tuple[int, int]]
 
-_COMPARED = frozenset({"elementwise", "reduction", "copy"})
+_COMPARED = frozenset({"elementwise", "reduction", "contraction", "copy"})
 
 
 class _Unknown(Exception):
@@ -42,6 +42,7 @@ def twin_key(reader: Reader, cluster: Cluster, inputs: Mapping[Any, Any], output
             tuple(tensor.element for tensor, _ in inputs),
             tuple((made[tensor], tensor.role, _known(tensor.store_at(place.strides))) for tensor, place in outputs),
             tuple(_node(reader, node, made, numbers) for node in cluster.nodes),
+            None if cluster.panels is None else _panels(cluster.panels, numbers),
         )
     except _Unknown:
         return None
@@ -66,6 +67,11 @@ def _operand(reader: Reader, operand: Operand, made: Made, numbers: Mapping[Any,
         return operand.argument, made[tensor], tensor.role
     assert access is not None
     return operand.argument, numbers[tensor, access], _known(access)
+
+
+def _panels(found: tuple[Operand, Tensor], numbers: Mapping[Any, int]) -> Hashable:
+    matrix, panels = found
+    return numbers[matrix.tensor, matrix.access], panels.sizes
 
 
 def _known(access: Access) -> Hashable:

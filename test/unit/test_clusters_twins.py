@@ -43,6 +43,8 @@ BODIES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "transposed": (lambda x: px.exp(px.matrix_transpose(x)) + x, "f32[8, 8]"),
     "doubles": (lambda x: px.maximum(x, 0.0), "f64[8, 8]"),
     "named": (lambda x: px.maximum(x, 0.0), "f32[n, n]"),
+    "product": (lambda x: px.tanh(x @ px.matrix_transpose(x)), "f32[8, 8]"),
+    "loop": (lambda x: px.fori_loop(0, 3, lambda i, y: px.tanh(y @ x), x), "f32[256, 256]"),
     "mask": (lambda x: px.select(px.arange(8) < 3, x, 0.0), "f32[8, 8]"),
 }
 
