@@ -72,19 +72,16 @@ class _Loop:
 
 @record(eq=False)
 class _Matrix:
-    """The operand of a product that has its columns: how many, how deep, and the rows it is used for (None: unknown)."""
+    """The operand of a product that has its columns, and the rows it is used for; None for what is not known.
+
+    `beside`: the columns stand side by side.
+    """
 
     operand: Operand
-    columns: int
-    depth: int
+    columns: int | None
+    depth: int | None
     beside: bool
     rows: int | None
-
-    @property
-    def bytes(self) -> int:
-        """The size of the matrix."""
-        assert self.operand.tensor is not None
-        return self.columns * self.depth * self.operand.tensor.item_bytes
 
     @property
     def saving(self) -> int:
@@ -134,9 +131,12 @@ def _offer(cluster: Cluster, loops: list[_Loop], captured: Collection[Tensor], r
 
 
 def _refusal(matrix: _Matrix, trips: int) -> str | None:
+    if matrix.columns is None or matrix.depth is None or matrix.operand.tensor is None:
+        return "its size, or how it stands in memory, is not known"
     if matrix.rows is not None and matrix.rows > LEAST_PART * matrix.saving:
         return f"with {matrix.rows} rows that saves next to nothing"
-    if matrix.columns < FEWEST_COLUMNS or matrix.bytes < LEAST_BYTES[matrix.beside]:
+    nbytes = matrix.columns * matrix.depth * matrix.operand.tensor.item_bytes
+    if matrix.columns < FEWEST_COLUMNS or nbytes < LEAST_BYTES[matrix.beside]:
         return "it is too small"
     if trips * matrix.saving < 2 * PACKING:
         return "too few trips"
@@ -163,11 +163,11 @@ def _matrix(cluster: Cluster) -> _Matrix | None:
     if len(rows) + 2 != len(loops):  # a batch, with a matrix of its own for each
         return None
     steps = right.access.steps
-    known = node.domain[columns[0]], node.domain[depth[0]], steps[columns[0]], steps[depth[0]]
-    if not all(isinstance(number, int) for number in known):
-        return None
+    shape = node.domain[columns[0]], node.domain[depth[0]]
+    across, along = steps[columns[0]], steps[depth[0]]
+    placed = isinstance(across, int) and isinstance(along, int)
+    width, deep = (size if placed and isinstance(size, int) else None for size in shape)
     count = sizes.product(node.domain[n] for n in rows)
-    width, deep, across, _ = (int(number) for number in known)  # type: ignore[arg-type]
     return _Matrix(right, width, deep, across == 1, count if isinstance(count, int) else None)
 
 
@@ -202,7 +202,8 @@ def _insert(cluster: Cluster, matrix: _Matrix, loop: _Loop) -> bool:
     if own and tensor.unit is not None and not order.edge(tensor.unit.number, number):
         return False
     node = Node("pack", product.op, outside, loop.node.position, payload=Pack(cluster, tensor, access.offset))
-    panels = Tensor((_room(matrix, product.outputs[0].item_bytes),), product.outputs[0].element, outside, node, strides=(1,))
+    sums = product.outputs[0]
+    panels = Tensor((_room(matrix, sums.item_bytes),), sums.element, outside, node, strides=(1,))
     node.outputs.append(panels)
     if own:
         node.reads.append(Ref(tensor, tensor.view))
@@ -215,6 +216,7 @@ def _insert(cluster: Cluster, matrix: _Matrix, loop: _Loop) -> bool:
 
 def _room(matrix: _Matrix, nbytes: int) -> int:
     """Elements of the panels, however wide they will be."""
+    assert matrix.columns is not None and matrix.depth is not None
     return -(-matrix.columns // WIDEST) * WIDEST * matrix.depth + BEHIND_BYTES // nbytes
 
 

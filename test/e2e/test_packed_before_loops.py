@@ -209,6 +209,7 @@ def test_named_sizes() -> None:
         check(rows(some, weights), plainly(some, weights))
     matrix = px.compile(recurrent, "f32[20,7,n]", "f32[n,n]")
     assert PACKED not in report(matrix)
+    assert "of line 34: its size, or how it stands in memory, is not known" in report(matrix)
     check(matrix(xs, weights), plainly(xs, weights))
 
 

@@ -75,3 +75,34 @@ func.func @main(%x: tensor<?x4xf32> {px.shape = ["n", 4]}, %w: tensor<4x4xf32>, 
   } -> tensor<?x4xf32>
   return %0 : tensor<?x4xf32>
 }
+
+// -----
+
+// The matrix of a product that every trip reads is packed once before the loop; the product gets the room of the panels.
+// CHECK-LABEL: func.func @main(
+// CHECK: call @pack_{{.*}}(%[[W:.*]], %[[PANELS:.*]], %{{.*}})
+// CHECK: scf.for
+// CHECK: call @con_{{.*}}(%{{.*}}, %[[W]], %[[PANELS]], %{{.*}}, %{{.*}})
+// CHECK: func.func private @[[PRODUCT:con_[^(]*]]({{.*}}px.panels = array<i64: 1, 2, 17424>
+// CHECK: func.func private @pack_{{.*}}px.packs = @[[PRODUCT]]
+func.func @main(%x: tensor<4x128xf32>, %w: tensor<128x128xf32>) -> tensor<4x128xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c30 = arith.constant 30 : index
+  %zero = arith.constant 0.0 : f32
+  %0 = scf.for %i = %c0 to %c30 step %c1 iter_args(%v = %x) -> (tensor<4x128xf32>) {
+    %e = tensor.empty() : tensor<4x128xf32>
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<4x128xf32>) -> tensor<4x128xf32>
+    %1 = linalg.generic {px.kind = "contraction", indexing_maps = [affine_map<(d0, d1, d2) -> (d0, d2)>,
+        affine_map<(d0, d1, d2) -> (d1, d2)>, affine_map<(d0, d1, d2) -> (d0, d1)>],
+        iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%v, %w : tensor<4x128xf32>, tensor<128x128xf32>) outs(%f : tensor<4x128xf32>) {
+    ^bb0(%p: f32, %q: f32, %o: f32):
+      %m = arith.mulf %p, %q : f32
+      %a = arith.addf %o, %m : f32
+      linalg.yield %a : f32
+    } -> tensor<4x128xf32>
+    scf.yield %1 : tensor<4x128xf32>
+  }
+  return %0 : tensor<4x128xf32>
+}

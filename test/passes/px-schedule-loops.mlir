@@ -97,3 +97,40 @@ func.func private @product(%x: memref<f32>, %y: memref<f32>, %z: memref<f32> {ll
   bufferization.materialize_in_destination %c in restrict writable %zv : (tensor<24x64xf32>, memref<24x64xf32>) -> ()
   return
 }
+
+// -----
+
+// A product whose matrix was packed before a loop reads panels of columns; the function that packs them is written with it.
+// CHECK-LABEL: func.func private @packed
+// CHECK-SAME: %[[W:.*]]: memref<f32>, %[[PANELS:.*]]: memref<f32>, %{{.*}}: memref<f32> {llvm.noalias}
+// CHECK-NOT: call @px_pack
+// CHECK: call @px_multiply_f32_4x2x8(%{{.*}}, %[[PANELS]],
+// CHECK-LABEL: func.func private @pack(
+// CHECK-SAME: %[[SOURCE:.*]]: memref<f32>, %[[TARGET:.*]]: memref<f32> {llvm.noalias}
+// CHECK: call @px_pack_depth_f32_16x8(%[[SOURCE]], %[[TARGET]],
+func.func private @packed(%x: memref<f32>, %w: memref<f32>, %panels: memref<f32>, %y: memref<f32> {llvm.noalias}, %ws: memref<i8>)
+    attributes {px.cluster = "contraction", px.outs = 1 : i64, px.panels = array<i64: 1, 2, 17424>} {
+  %xv = memref.reinterpret_cast %x to offset: [0], sizes: [4, 128], strides: [128, 1] : memref<f32> to memref<4x128xf32>
+  %wv = memref.reinterpret_cast %w to offset: [0], sizes: [128, 128], strides: [128, 1] : memref<f32> to memref<128x128xf32>
+  %yv = memref.reinterpret_cast %y to offset: [0], sizes: [4, 128], strides: [128, 1] : memref<f32> to memref<4x128xf32>
+  %xt = bufferization.to_tensor %xv restrict : memref<4x128xf32> to tensor<4x128xf32>
+  %wt = bufferization.to_tensor %wv restrict : memref<128x128xf32> to tensor<128x128xf32>
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x128xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<4x128xf32>) -> tensor<4x128xf32>
+  %a = linalg.generic {px.kind = "contraction", indexing_maps = [affine_map<(d0, d1, d2) -> (d0, d2)>,
+      affine_map<(d0, d1, d2) -> (d1, d2)>, affine_map<(d0, d1, d2) -> (d0, d1)>],
+      iterator_types = ["parallel", "parallel", "reduction"]}
+    ins(%xt, %wt : tensor<4x128xf32>, tensor<128x128xf32>) outs(%f : tensor<4x128xf32>) {
+  ^bb0(%p: f32, %q: f32, %o: f32):
+    %m = arith.mulf %p, %q : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<4x128xf32>
+  bufferization.materialize_in_destination %a in restrict writable %yv : (tensor<4x128xf32>, memref<4x128xf32>) -> ()
+  return
+}
+func.func private @pack(%w: memref<f32>, %panels: memref<f32> {llvm.noalias}, %ws: memref<i8>)
+    attributes {px.cluster = "pack", px.outs = 1 : i64, px.packs = @packed} {
+  return
+}
