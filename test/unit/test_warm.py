@@ -149,10 +149,10 @@ def test_a_function_dies_with_its_last_reference() -> None:
     f = px.jit(lambda p, x: p["w"] * x + weight)
     for _ in range(40):
         f({"w": X}, x=X)
-    watched = weakref.ref(weight)
+    watched = weakref.ref(f)
     gc.disable()
     try:
-        del f, weight
+        del f
         assert watched() is None
     finally:
         gc.enable()
