@@ -24,10 +24,10 @@ from phalanx.compiler.schedules.packing import Packing, packing_function
 from phalanx.compiler.schedules.panels import PACK_COST, Offered, ahead_of
 from phalanx.compiler.schedules.parallel import Cut
 from phalanx.compiler.schedules.prepacked import panels_of
-from phalanx.compiler.schedules.product import Product, static
+from phalanx.compiler.schedules.product import Product, Steps, static
 from phalanx.compiler.schedules.product_loops import ProductLoops, Range, longest, uneven
 from phalanx.compiler.schedules.routine import Shared
-from phalanx.compiler.schedules.spread import row_starts
+from phalanx.compiler.schedules.spread import table_of_places
 from phalanx.compiler.schedules.strips import Strip, strip_kernel
 from phalanx.compiler.schedules.text import Index
 from phalanx.compiler.schedules.workspace import Workspace
@@ -104,7 +104,7 @@ class Gemm(ProductLoops):
             (left[self.rows], left[self.depth]),
             (right[self.columns], right[self.depth]),
         )
-        if product.spread:
+        if product.spread or product.deep:
             block_rows = self.blocking.rows
             row_block = balanced(self.sizes[self.rows], TABLE_ROWS, block_rows)
             self.blocking = replace(self.blocking, pack_left=False, row_block=row_block)
@@ -122,7 +122,8 @@ class Gemm(ProductLoops):
         self.left_panels: View | None = None
         self.right_panels: View | None = None
         self.tile: View | None = None
-        self.table: View | None = None
+        self.row_places: View | None = None
+        self.depth_places: View | None = None
         self.stale: str | None = None
         self._allocate()
 
@@ -187,7 +188,9 @@ class Gemm(ProductLoops):
             count = self.right_packing.elements(blocking.column_block, depth)
             self.right_panels = self.workspace.allocate(self.writer, element, count)
         if self.product.spread:
-            self.table = self.workspace.allocate(self.writer, "i64", self.row_block)
+            self.row_places = self.workspace.allocate(self.writer, "i64", self.row_block)
+        if self.product.deep:
+            self.depth_places = self.workspace.allocate(self.writer, "i64", depth)
         if self.holder is None:
             rows = min(GROUP * blocking.rows, self.row_block) if self.at_once else self.row_block
             self.tile = self.workspace.allocate(self.writer, element, rows * blocking.column_block)
@@ -216,11 +219,14 @@ class Gemm(ProductLoops):
 
     def _rows(self, inside: Callable[[Range], None], rows: Range) -> None:
         """A block of rows; where they are not evenly spaced, it is written down first where they start."""
-        if self.table is not None:
-            sizes, strides = zip(*self.product.spread, strict=True)
-            values = [self.table.pointer, rows.start, rows.length, *sizes, *strides]
-            self.shared.call(self.writer, row_starts(self.shared, len(sizes)), values)
+        self._write_places(self.row_places, self.product.spread, rows)
         inside(rows)
+
+    def _write_places(self, table: View | None, steps: Steps, part: Range) -> None:
+        if table is not None:
+            sizes, strides = zip(*steps, strict=True)
+            values = [table.pointer, part.start, part.length, *sizes, *strides]
+            self.shared.call(self.writer, table_of_places(self.shared, len(sizes)), values)
 
     def _depths(self, body: Callable[[Range], None], sums: Sequence[int] | None = None) -> None:
         """Blocks of the depth; one of length 0 when there is no depth at all, which makes sums of nothing."""
@@ -239,7 +245,9 @@ class Gemm(ProductLoops):
 
         def one(block: Range) -> None:
             length = block.length if isinstance(size, int) else self.writer.min(block.length, size)
-            body(Range(block.start, length))
+            part = Range(block.start, length)
+            self._write_places(self.depth_places, self.product.deep, part)
+            body(part)
 
         self._blocks(0, end, self.blocking.depth_block, one)
 
@@ -274,7 +282,9 @@ class Gemm(ProductLoops):
     def _left(self, rows: Range, depth: Range) -> Operand:
         access = self.product.left
         across, along = access.coefficients[self.rows], access.coefficients[self.depth]
-        at = self._address(access, {self.rows: 0 if self.product.spread else rows.start, self.depth: depth.start})
+        starts: dict[int, Index | None] = {self.rows: rows.start, self.depth: depth.start}
+        starts |= {loop: 0 for loop, steps in ((self.rows, self.product.spread), (self.depth, self.product.deep)) if steps}
+        at = self._address(access, starts)
         if self.left_panels is None:
             return Operand(access.view.pointer, at, across, along)
         where = at, across, along
@@ -328,7 +338,7 @@ class Gemm(ProductLoops):
             panel = row if count == packed else writer.floor_to(row, packed)
             at = writer.add(writer.mul(panel, block.depth.length), writer.sub(row, panel) if panel != row else 0)
         else:
-            at = left.at if self.table is not None else writer.add(left.at, writer.mul(row, left.across))
+            at = left.at if self.row_places is not None else writer.add(left.at, writer.mul(row, left.across))
         target, place, step = self._target(at_row if self.at_once else row, block)
 
         def call(strip: Strip, first: Index, length: Index) -> None:
@@ -340,13 +350,15 @@ class Gemm(ProductLoops):
                 writer.add(place, first), step,
                 block.depth.length, length, self._before(block.depth.start),
             ]  # fmt: skip
-            if self.table is not None:
-                values += [self.table.pointer, row]
+            if self.row_places is not None:
+                values += [self.row_places.pointer, row]
+            if self.depth_places is not None:
+                values += [self.depth_places.pointer]
             self.shared.call(writer, strip_kernel(self.shared, strip), values)
 
         whole_depth = block.depth.length == self.sizes[self.depth] and not self.product.sums
         strip = Strip(self.product.element, count, blocking.vectors, blocking.lanes, packed, adds=not whole_depth,
-                      spread=self.table is not None)
+                      spread=self.row_places is not None, deep=self.depth_places is not None)
         columns, total = block.columns.length, self.sizes[self.columns]
         if isinstance(total, int) and total % blocking.width == 0:
             call(strip, 0, columns)  # blocks and the shares of threads are whole panels

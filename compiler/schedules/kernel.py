@@ -58,7 +58,7 @@ class Kernel:
         """The emitter of the cluster's matrix product, when it has one."""
         product = find_product(cluster, spread=cluster is self.cluster)
         if isinstance(product, Product):
-            if not product.sums and not product.spread and suits_dots(product, self.isa):
+            if not product.sums and not product.spread and not product.deep and suits_dots(product, self.isa):
                 return InnerProducts(cluster, product, self.workspace, self.isa, self.shared)
             if cluster is not self.cluster:
                 return Gemm(cluster, product, self.workspace, self.isa, self.shared)

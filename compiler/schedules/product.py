@@ -18,6 +18,12 @@ _ZEROS = frozenset({"0.000000e+00", "0"})
 SHALLOWEST = 3
 """Depth from which register blocks pay; two terms are arithmetic on elements, in vectors along the result."""
 
+Steps = tuple[tuple[Index, Index], ...]
+"""Dims that are walked as one, outermost first, as (size, stride)."""
+
+LONG = 128
+"""Columns side by side in memory from which a product of its own for each line of them is as good as one of all."""
+
 
 @record(frozen=False)
 class Contracted:
@@ -59,12 +65,13 @@ class Product(Contracted):
     """Batches of matrix products: `left` has the rows, `right` the columns.
 
     Where rows of the left operand are not evenly spaced, `spread` has the dims that its loop of rows covers, outermost
-    first, as (size, stride).
+    first, as (size, stride); `deep` has those of the depth.
     """
 
     rows: int
     columns: int
-    spread: tuple[tuple[Index, Index], ...] = ()
+    spread: Steps = ()
+    deep: Steps = ()
 
     def turned(self) -> Product:
         """The transposed product: rows and columns change places."""
@@ -104,19 +111,40 @@ def find_product(cluster: Cluster, spread: bool = False) -> Product | VectorProd
         return None
     ranked = ["batch", "rows", "columns", "depth"]
 
-    def place(dim: int) -> tuple[int, int, int]:
-        role, step = builder.roles[dim], left.coefficients[dim]
-        return ranked.index(role), -step if role == "depth" and isinstance(step, int) else 0, dim
+    def ordered(inner: Access) -> list[int]:
+        """The dims by role; those of the depth as they stand in an operand."""
 
-    order = sorted(dims, key=place)
+        def place(dim: int) -> tuple[int, int, int]:
+            role, step = builder.roles[dim], inner.coefficients[dim]
+            return ranked.index(role), -step if role == "depth" and isinstance(step, int) else 0, dim
+
+        return sorted(dims, key=place)
+
+    even = _product(cluster, builder, builder.build(ordered(left)), (node, element))
     narrow = all(builder.accesses[key].view.element == element for key in keys)
-    if spread and narrow:
-        product = _product(cluster, builder, builder.build(order, {"rows": keys[0], "columns": keys[1]}), (node, element))
-        if isinstance(product, Product):
-            steps = _steps(builder, product, product.rows, product.left)
-            if len(_steps(builder, product, product.columns, product.right)) == 1:
-                return replace(product, spread=steps) if len(steps) > 1 else product
-    return _product(cluster, builder, builder.build(order), (node, element))
+    if not spread or not narrow or not isinstance(even, Product) or not (even.outer or even.sums):
+        return even
+    for key, other in (keys[0], right), (keys[1], left):
+        domain = builder.build(ordered(other), {"rows": keys[0], "columns": keys[1], "depth": key})
+        product = _product(cluster, builder, domain, (node, element))
+        if isinstance(product, Product) and (found := _spread(builder, product, even)) is not None:
+            return found
+    return even
+
+
+def _spread(builder: DomainBuilder, product: Product, even: Product) -> Product | None:
+    """The product with the left operand's steps, turned so that only those are uneven; None where that does not help."""
+    for turned in (product, product.turned()):
+        across = _steps(builder, turned, turned.columns, turned.right)
+        along = _steps(builder, turned, turned.depth, turned.right)
+        if len(across) > 1 or len(along) > 1:
+            continue
+        rows, depth = (_steps(builder, turned, loop, turned.left) for loop in (turned.rows, turned.depth))
+        side_by_side = even.right.coefficients[even.columns] == 1 and static(even.size(even.columns)) >= LONG
+        if turned is not product and side_by_side:
+            return None
+        return replace(turned, spread=rows if len(rows) > 1 else (), deep=depth if len(depth) > 1 else ())
+    return None
 
 
 def _product(
@@ -135,8 +163,8 @@ def _product(
     return _matrix_and_vector(found, roles) if {"rows", "columns"} & set(roles) and not sums else None
 
 
-def _steps(builder: DomainBuilder, product: Product, loop: int, access: Access) -> tuple[tuple[Index, Index], ...]:
-    """The dims that a loop covers as (size, stride in an operand), outermost first, joined where they are evenly spaced."""
+def _steps(builder: DomainBuilder, product: Product, loop: int, access: Access) -> Steps:
+    """The dims that a loop covers, with their strides in an operand, joined where they are evenly spaced."""
     (strides,) = (known.coefficients for key, known in builder.accesses.items() if product.domain.accesses[key] is access)
     writer = builder.writer
     found: list[tuple[Index, Index]] = []

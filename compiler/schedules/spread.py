@@ -1,4 +1,7 @@
-"""Where rows start that are not evenly spaced, as those of windows are not: a table that the register kernel reads."""
+"""Where rows, or depths, of an operand are that are not evenly spaced: a table that the register kernel reads.
+
+Windows of an array are such: rows go from window to window, the depth through a window.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,20 @@ from phalanx.compiler.schedules.routine import Routine, Shared
 from phalanx.compiler.schedules.scopes import Index
 
 
-def row_starts(shared: Shared, dims: int) -> str:
+def table_of_places(shared: Shared, dims: int) -> str:
     """The name of the function that writes a table, defined on first use.
 
-    Arguments: the table; the number of the first row; how many rows; the sizes of `dims` dims that rows are numbered
-    along, outermost first, then their strides.
+    Arguments: the table; the number of the first place; how many of them; the sizes of the `dims` dims along which
+    they are numbered, outermost first, then their strides.
     """
     names = [*(f"size{d}" for d in range(dims)), *(f"stride{d}" for d in range(dims))]
     arguments = [("table", "i64"), ("low", "index"), ("count", "index"), *((name, "index") for name in names)]
-    routine = Routine(f"px_row_starts_{dims}", arguments, written=("table",))
+    routine = Routine(f"px_places_{dims}", arguments, written=("table",))
     return shared.define(routine, lambda: _write(routine, dims))
 
 
 def _write(routine: Routine, dims: int) -> None:
-    """The position along each dim is counted up from row to row, so that only the first one takes divisions."""
+    """The position along each dim is counted up from place to place, so that only the first one takes divisions."""
     writer = routine.writer
     rest: Index = "%low"
     digits: list[str] = []
@@ -30,11 +33,11 @@ def _write(routine: Routine, dims: int) -> None:
     digits.append(writer.index(rest))
     digits.reverse()
 
-    def one(row: str, positions: list[str]) -> list[str]:
+    def one(place: str, positions: list[str]) -> list[str]:
         at: Index = 0
         for dim, position in enumerate(positions):
             at = writer.add(at, writer.mul(position, f"%stride{dim}"))
-        routine.store("table", row, writer.index(at))
+        routine.store("table", place, writer.index(at))
         carry: Index = 1
         following: list[str] = []
         for dim in reversed(range(dims)):

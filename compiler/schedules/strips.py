@@ -25,7 +25,7 @@ class Strip:
     """Which register kernel: `rows` by `vectors` of `lanes`.
 
     `packed` is the row length of a packed left operand (its rows stand next to each other), 0 for one with strides.
-    `spread` reads from a table where each row of the left operand starts.
+    `spread` reads from a table where each row of the left operand starts, `deep` how far each depth is from there.
     `tail` takes fewer columns than its vectors have; `guarded` then does not read the right operand behind them.
     `adds` can add to the target, the others overwrite it.
     """
@@ -39,6 +39,7 @@ class Strip:
     guarded: bool = False
     adds: bool = False
     spread: bool = False
+    deep: bool = False
 
     @property
     def name(self) -> str:
@@ -49,6 +50,7 @@ class Strip:
         """
         notes = f"_packed{self.packed}" if self.packed else ""
         notes += "_spread" if self.spread else ""
+        notes += "_deep" if self.deep else ""
         notes += "_tail" if self.tail else ""
         notes += "_guarded" if self.guarded else ""
         notes += "_add" if self.adds else ""
@@ -60,13 +62,15 @@ def strip_kernel(shared: Shared, strip: Strip) -> str:
 
     Arguments: left, right, target; where the left operand starts, its strides along rows and depth; where the right
     one starts, its stride along depth and from panel to panel; where the target starts and its row length; depth;
-    columns (whole panels, but for a tail); whether to add to the target (0: overwrite it). With `spread`: the table, and
-    which of its entries is the first row's.
+    columns (whole panels, but for a tail); whether to add to the target (0: overwrite it). With `spread`: the table of rows, and
+    which of its entries is the first row's. With `deep`: the table of depths.
     """
     arguments = [(name, strip.element) for name in ("left", "right", "target")]
     arguments += [(name, "index") for name in _ARGUMENTS]
     if strip.spread:
         arguments += [("table", "i64"), ("first", "index")]
+    if strip.deep:
+        arguments += [("depths", "i64")]
     routine = Routine(strip.name, arguments, written=("target",))
     return shared.define(routine, lambda: _Kernel(routine, strip).write())
 
@@ -115,7 +119,7 @@ class _Kernel:
 
         def one(depth: str, totals: list[str]) -> list[str]:
             base = writer.add(right, writer.mul(depth, "%right_step"))
-            along = writer.mul(depth, self.left_step)
+            along = routine.load("depths", depth) if strip.deep else writer.mul(depth, self.left_step)
             columns = [
                 routine.get("right", writer.add(base, vector * strip.lanes), strip.lanes, guard[vector])
                 for vector in range(strip.vectors)
