@@ -87,6 +87,9 @@ def as_value(value: Any, who: str, backend: Backend | None = None) -> Any:
         raise DTypeError(f"{who}: complex numbers are not supported", hint="pass the real and imaginary parts apart")
     if callable(value) and not hasattr(value, "__array__") and not hasattr(value, "__dlpack__"):
         raise DTypeError(f"{who}: a {type(value).__name__} is not a tensor", hint="pass the result of calling it")
+    trace = state.current()
+    if trace is not None and (isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.shape)):
+        return trace.lift(value)  # a number: known to the compiler, not a hidden argument
     if isinstance(value, (list, tuple)) and _list_readers:
         value = _list_readers[0](value)
         if isinstance(value, (Tensor, Tracer)):

@@ -160,17 +160,40 @@ class power(Elementwise):
 #: Exponents that `pow` turns into products.
 _UNROLLED_POWERS = range(1, 9)
 
+#: Exponents of floats that `pow` turns into divisions and square roots: negative whole ones, and halves.
+_DIVIDED_POWERS = (-1, -2, -3, -0.5, 0.5, 1.5, -1.5)
+
 
 @composite(symbol="**")
 def pow(base: Any, exponent: Any) -> Any:
-    """Elementwise power; a small whole Python number as exponent becomes products, exact in its gradient.
+    """Elementwise power; a small Python number as exponent becomes products, divisions and a square root.
 
     >>> px.pow(px.asarray([2.0, 3.0]), 2)
     px.Tensor([4. 9.], dtype=float32)
     """
-    if hasattr(base, "aval") and isinstance(exponent, (int, float)) and exponent in _UNROLLED_POWERS:
-        return _product_power(base if isinstance(exponent, int) else base * 1.0, int(exponent))
+    if hasattr(base, "aval") and isinstance(exponent, (int, float)) and not hasattr(exponent, "dtype"):
+        if exponent in _UNROLLED_POWERS:
+            return _product_power(base if isinstance(exponent, int) else base * 1.0, int(exponent))
+        if exponent in _DIVIDED_POWERS and (base.dtype.is_float or isinstance(exponent, float)):
+            return _divided_power(base if base.dtype.is_float else base * 1.0, exponent)
     return power(base, exponent)
+
+
+def _divided_power(base: Any, exponent: float) -> Any:
+    """`base` to a negative whole power, or to a half as C99 says: 0 or inf at -inf, never -0.0.
+
+    What is divided first cannot leave the range of the dtype before the result does.
+    """
+    if exponent == int(exponent):
+        return _product_power(1.0 / base, -int(exponent))
+    root = sqrt(base)
+    if exponent == 0.5:
+        result = root + 0.0
+    elif exponent == 1.5:
+        result = base * root
+    else:
+        result = 1.0 / (root + 0.0) if exponent == -0.5 else 1.0 / root / base
+    return select(equal(base, -math.inf), math.inf if exponent > 0 else 0.0, result)
 
 
 def _product_power(base: Any, exponent: int) -> Any:

@@ -295,7 +295,7 @@ def take_static(x: Any, positions: Any, axis: int) -> Any:
 
 
 @composite
-def roll(x: Any, /, shift: int | Sequence[int], *, axis: int | Sequence[int] | None = None) -> Any:
+def roll(x: Any, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
     """Elements moved along `axis`, those pushed out at one end coming back at the other.
 
     >>> px.roll(px.asarray([1.0, 2.0, 3.0]), 1)

@@ -40,6 +40,7 @@ def same(found: Any, expected: Any) -> None:
     (lambda: px.repeat(T, [1, 0, 2], axis=1), np.repeat(T, [1, 0, 2], 1)),
     (lambda: px.roll(T, (1, -1), axis=(0, 2)), np.roll(T, (1, -1), (0, 2))),
     (lambda: px.roll(T, -5), np.roll(T, -5)),
+    (lambda: px.roll(T, (2, -1), (1, 2)), np.roll(T, (2, -1), (1, 2))),
     (lambda: px.rot90(T, 3, (2, 0)), np.rot90(T, 3, (2, 0))),
     (lambda: px.flip(T, axis=(0, 2)), np.flip(T, (0, 2))),
     (lambda: px.split(T, [1, -1], axis=2)[1], T[..., 1:3]),
