@@ -30,7 +30,7 @@ from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.spread import table_of_places
 from phalanx.compiler.schedules.strips import Strip, strip_kernel
 from phalanx.compiler.schedules.text import Index
-from phalanx.compiler.schedules.workspace import Workspace
+from phalanx.compiler.schedules.workspace import Workspace, element_bytes
 from phalanx.compiler.targets.isa import Isa
 from phalanx.dialects.records import record, replace
 
@@ -42,6 +42,9 @@ TABLE_ROWS = 1 << 10
 
 GROUP = 2
 """Register blocks of rows between two runs of the fused ops: what they work on is still in the first-level cache."""
+
+LEAST_VECTOR_BYTES = 16
+"""Columns left over go through vectors not shorter than this: they take a fraction of the time of longer ones."""
 
 READ_COST = 24, 4
 """Multiply-adds in the time it takes to fetch an element of the left and of the right operand where it stands."""
@@ -369,7 +372,11 @@ class Gemm(ProductLoops):
             call(strip, 0, whole)
         strip = replace(strip, tail=True, guarded=self.right_panels is None and self._panels is None)
         if isinstance(total, int):
-            strip = replace(strip, vectors=-(-(total % blocking.width) // blocking.lanes))
+            left_over = total % blocking.width
+            rest = left_over % blocking.lanes
+            least = min(blocking.lanes, LEAST_VECTOR_BYTES // element_bytes(self.product.element))
+            last = max(1 << (rest - 1).bit_length(), least) if rest else blocking.lanes
+            strip = replace(strip, vectors=-(-left_over // blocking.lanes), last=last, full=rest in (0, last))
         if isinstance(tail, str):
             writer.conditional(writer.compare("ne", tail, 0), partial(call, strip, whole, tail))
         elif tail:

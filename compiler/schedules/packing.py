@@ -117,29 +117,30 @@ class _Packer:
         packing, writer = self.packing, self.writer
         lanes = packing.lanes
         side = min(lanes, SQUARE_BYTES // element_bytes(packing.element))
-        whole = writer.floor_to("%length", side)
-        if packing.width % lanes == 0:
+        last = writer.sub("%length", side)
+        square = partial(self._square, start, place, left, lanes, side)
 
-            def column(first: str, _: list[str]) -> None:
-                square = partial(self._square, start, place, left, first, lanes, side)
-                writer.loop(0, whole, side, lambda depth, _: square(depth))
-
-            writer.loop(0, packing.width, lanes, column)
-        else:
-
+        def squares() -> None:
             def row(depth: str, _: list[str]) -> None:
+                at = writer.min(depth, last)
                 # A vector that is not full writes into the next row, so those in front of it come after it.
                 for first in reversed(range(0, packing.width, lanes)):
-                    self._square(start, place, left, first, min(lanes, packing.width - first), side, depth)
+                    square(first, min(lanes, packing.width - first), at)
 
-            writer.loop(0, whole, side, row)
-        self._scalars(start, place, left, whole)
+            def column(first: str, _: list[str]) -> None:
+                writer.loop(0, "%length", side, lambda depth, _: square(first, lanes, writer.min(depth, last)))
 
-    def _square(
-        self, start: Index, place: Index, left: Index, first: Index, count: int, side: int, depth: str
-    ) -> None:
+            if packing.width % lanes == 0:
+                writer.loop(0, packing.width, lanes, column)
+            else:
+                writer.loop(0, "%length", side, row)
+
+        enough = writer.compare("sge", "%length", side)
+        writer.conditional(enough, squares, partial(self._scalars, start, place, left))
+
+    def _square(self, start: Index, place: Index, left: Index, lanes: int, side: int, first: Index, count: int, depth: Index,
+                ) -> None:
         packing, writer, routine = self.packing, self.writer, self.routine
-        lanes = packing.lanes
         column = writer.opaque(depth)
 
         def part(lane: int) -> str:
@@ -180,7 +181,7 @@ class _Packer:
 
     # -- all strides -----------------------------------------------------------------------------------
 
-    def _scalars(self, start: Index, place: Index, left: Index, low: Index = 0) -> None:
+    def _scalars(self, start: Index, place: Index, left: Index) -> None:
         packing, writer, routine = self.packing, self.writer, self.routine
 
         def row(depth: str, _: list[str]) -> None:
@@ -192,4 +193,4 @@ class _Packer:
 
             writer.loop(0, packing.width, 1, one)
 
-        writer.loop(low, "%length", 1, row)
+        writer.loop(0, "%length", 1, row)

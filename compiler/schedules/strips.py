@@ -26,7 +26,9 @@ class Strip:
 
     `packed` is the row length of a packed left operand (its rows stand next to each other), 0 for one with strides.
     `spread` reads from a table where each row of the left operand starts, `deep` how far each depth is from there.
-    `tail` takes fewer columns than its vectors have; `guarded` then does not read the right operand behind them.
+    `tail` takes fewer columns than its vectors have; `guarded` then does not read the right operand behind them. `last` are
+    the lanes of a tail's last vector where the number of columns is known, and the other vectors are then whole; `full` says
+    that this one is whole too.
     `adds` can add to the target, the others overwrite it.
     """
 
@@ -40,6 +42,13 @@ class Strip:
     adds: bool = False
     spread: bool = False
     deep: bool = False
+    last: int = 0
+    full: bool = False
+
+    @property
+    def widths(self) -> list[int]:
+        """The lanes of each vector of a row."""
+        return [self.lanes] * (self.vectors - 1) + [self.last or self.lanes]
 
     @property
     def name(self) -> str:
@@ -51,7 +60,8 @@ class Strip:
         notes = f"_packed{self.packed}" if self.packed else ""
         notes += "_spread" if self.spread else ""
         notes += "_deep" if self.deep else ""
-        notes += "_tail" if self.tail else ""
+        notes += f"_tail{self.last or ''}" if self.tail else ""
+        notes += "_full" if self.full else ""
         notes += "_guarded" if self.guarded else ""
         notes += "_add" if self.adds else ""
         return f"px_multiply_{self.element}_{self.rows}x{self.vectors}x{self.lanes}{notes}"
@@ -80,7 +90,7 @@ class _Kernel:
         self.routine = routine
         self.strip = strip
         self.writer = routine.writer
-        self.vector = vector(strip.lanes, strip.element)
+        self.widths = strip.widths
         self.masks: list[str | None] = [None] * strip.vectors
         writer = self.writer
         step: Index = 1 if strip.packed else "%row_step"
@@ -96,8 +106,9 @@ class _Kernel:
     def write(self) -> None:
         strip, writer = self.strip, self.writer
         if strip.tail:
-            counts = [writer.sub("%columns", vector * strip.lanes) for vector in range(strip.vectors)]
-            self.masks = [self.routine.mask(strip.lanes, count) for count in counts]
+            known = strip.vectors if strip.full else strip.vectors - 1 if strip.last else 0
+            for vector in range(known, strip.vectors):
+                self.masks[vector] = self.routine.mask(self.widths[vector], writer.sub("%columns", vector * strip.lanes))
             self._panel("%right_at", "%target_at")
             return
         width = strip.vectors * strip.lanes
@@ -114,40 +125,40 @@ class _Kernel:
         lines = [writer.add(target, writer.mul(row, "%target_step")) for row in range(strip.rows)]
         if strip.adds:
             self._prefetch(target)
-        count = strip.rows * strip.vectors
         guard = self.masks if strip.guarded else [None] * strip.vectors
 
         def one(depth: str, totals: list[str]) -> list[str]:
             base = writer.add(right, writer.mul(depth, "%right_step"))
             along = routine.load("depths", depth) if strip.deep else writer.mul(depth, self.left_step)
             columns = [
-                routine.get("right", writer.add(base, vector * strip.lanes), strip.lanes, guard[vector])
-                for vector in range(strip.vectors)
+                routine.get("right", writer.add(base, vector * strip.lanes), lanes, guard[vector])
+                for vector, lanes in enumerate(self.widths)
             ]
             results: list[str] = []
             for row, start in enumerate(self.starts):
                 scalar = routine.load("left", writer.add(start, along))
-                spread = routine.spread(scalar, strip.element, strip.lanes)
-                for number, column in enumerate(columns):
+                for number, (column, lanes) in enumerate(zip(columns, self.widths, strict=True)):
+                    spread = routine.spread(scalar, strip.element, lanes)
                     old = totals[row * strip.vectors + number]
-                    results.append(routine.multiply_add(spread, column, old, strip.element, strip.lanes))
+                    results.append(routine.multiply_add(spread, column, old, strip.element, lanes))
             return results
 
-        totals = writer.loop(0, "%length", 1, one, [routine.zero] * count, [self.vector] * count, hint="k")
+        kinds = [vector(lanes, strip.element) for lanes in self.widths] * strip.rows
+        totals = writer.loop(0, "%length", 1, one, [routine.zero] * len(kinds), kinds, hint="k")
         places = [
-            (writer.add(line, vector * strip.lanes), self.masks[vector])
+            (writer.add(line, number * strip.lanes), lanes, mask)
             for line in lines
-            for vector in range(strip.vectors)
+            for number, (lanes, mask) in enumerate(zip(self.widths, self.masks, strict=True))
         ]
 
         def overwrite() -> None:
-            for (place, mask), total in zip(places, totals, strict=True):
-                routine.put("target", place, strip.lanes, total, mask)
+            for (place, lanes, mask), total in zip(places, totals, strict=True):
+                routine.put("target", place, lanes, total, mask)
 
         def add() -> None:
-            for (place, mask), total in zip(places, totals, strict=True):
-                old = routine.get("target", place, strip.lanes, mask)
-                routine.put("target", place, strip.lanes, routine.plus(old, total, strip.element, strip.lanes), mask)
+            for (place, lanes, mask), total in zip(places, totals, strict=True):
+                old = routine.get("target", place, lanes, mask)
+                routine.put("target", place, lanes, routine.plus(old, total, strip.element, lanes), mask)
 
         if strip.adds:
             writer.conditional(writer.compare("eq", "%add", 0), overwrite, add)
