@@ -83,7 +83,7 @@ def choose(
     block_rows, width = isa.gemm_tile(element)
     if isinstance(columns, int) and columns <= lanes:
         width, block_rows = lanes, max(block_rows, NARROW_ROWS)
-    if isinstance(rows, int) and block_rows < rows <= DIRECT_ROWS * block_rows:
+    if isinstance(rows, int) and 0 < rows <= DIRECT_ROWS * block_rows:
         # Blocks of equal height where they can be: a low one reads the right operand again for few rows.
         groups = -(-rows // block_rows)
         block_rows = rows // groups if rows % groups == 0 else block_rows

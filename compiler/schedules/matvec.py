@@ -31,6 +31,9 @@ FEW_COLUMNS = 3, 4
 SHORTEST = 4
 """Vectors of the depth from which adding up the lanes of the sums does not matter."""
 
+FEWEST_ROWS = 24
+"""Rows from which a right operand that leaves the first-level cache is rearranged for inner products."""
+
 LONGEST = 1 << 14
 """Deepest product with few columns whose right operand is rearranged for inner products."""
 
@@ -42,6 +45,9 @@ def suits_dots(product: Product, isa: Isa) -> bool:
     if not isinstance(columns, int) or not isinstance(depth, int) or isa.vector_bits < 256:
         return False
     few = columns * FEW_COLUMNS[1] <= lanes * FEW_COLUMNS[0]
+    rearranged = product.right.coefficients[product.depth] != 1
+    if rearranged and depth * columns * element_bytes(product.element) > isa.l1_bytes:
+        few = few and static(product.size(product.rows)) >= FEWEST_ROWS
     return few and product.left.coefficients[product.depth] == 1 and SHORTEST * lanes <= depth <= LONGEST
 
 

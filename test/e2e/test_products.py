@@ -52,6 +52,32 @@ def test_ragged_products_of_every_dtype_and_layout(dtype: str, layout: str) -> N
         agree(product(*map(px.asarray, stored)), a, b)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize("columns", [33, 34, 36, 37, 40, 47, 49, 52, 56, 65])
+def test_columns_left_over_touch_nothing_beside_them(dtype: str, columns: int) -> None:
+    """Whatever stands beside the columns of the operand and of the result stays out of it."""
+    a, wide = values(dtype, 14, 9), values(dtype, 9, columns + 3, seed=1)
+    wide[:, columns:] = np.nan if wide.dtype.kind == "f" else 99
+
+    @px.defn
+    def into(a: Any, b: Any, around: Any) -> Any:
+        return px.concatenate([around, a @ b[:, :columns], around], axis=1)
+
+    found = np.asarray(into(px.asarray(a), px.asarray(wide), px.ones((14, 2), dtype=dtype)))
+    agree(px.asarray(found[:, 2:-2]), a, np.ascontiguousarray(wide[:, :columns]))
+    assert (found[:, :2] == 1).all() and (found[:, -2:] == 1).all()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 6, 7, 9, 257])
+def test_depths_of_any_length_are_packed(depth: int) -> None:
+    """Of operands whose depth stands side by side, between others that must not be read."""
+    for rows, columns in ((5, 70), (14, 33), (200, 40)):
+        a, b = values("float32", rows, depth), values("float32", depth, columns, seed=1)
+        walled = np.full((columns, depth + 2), np.nan, np.float32)
+        walled[:, 1:-1] = b.T
+        agree(px.defn(lambda a, b: a @ b[:, 1:-1].T)(px.asarray(a), px.asarray(walled)), a, b)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "int32"])
 def test_what_follows_is_applied_once(dtype: str) -> None:
     @px.defn

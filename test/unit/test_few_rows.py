@@ -9,7 +9,7 @@ import phalanx as px
 from phalanx.compiler.schedules.blocking import choose
 from phalanx.compiler.targets.isa import isa
 
-HEIGHTS = [(8, 12), (12, 12), (13, 12), (14, 7), (16, 8), (20, 10), (24, 12), (40, 10), (100, 12), (300, 12)]
+HEIGHTS = [(1, 1), (2, 2), (8, 8), (12, 12), (13, 12), (14, 7), (16, 8), (20, 10), (24, 12), (40, 10), (100, 12), (300, 12)]
 
 
 @pytest.mark.parametrize(("rows", "height"), HEIGHTS)
@@ -17,7 +17,7 @@ def test_height_of_a_register_block(rows, height):
     assert choose(isa("x86-64-v4"), "f32", (rows, 1024, 256), (256, 1), (1, 1024)).rows == height
 
 
-@pytest.mark.parametrize("rows", [13, 14, 16, 18, 20, 23, 24])
+@pytest.mark.parametrize("rows", [2, 3, 5, 11, 13, 14, 16, 18, 20, 23, 24])
 @pytest.mark.parametrize("columns", [33, 100, 1024])
 def test_numbers(rows, columns):
     rng = np.random.default_rng(rows)
