@@ -72,8 +72,8 @@ def strip_kernel(shared: Shared, strip: Strip) -> str:
 
     Arguments: left, right, target; where the left operand starts, its strides along rows and depth; where the right
     one starts, its stride along depth and from panel to panel; where the target starts and its row length; depth;
-    columns (whole panels, but for a tail); whether to add to the target (0: overwrite it). With `spread`: the table of rows, and
-    which of its entries is the first row's. With `deep`: the table of depths.
+    columns (whole panels, but for a tail); whether to add to the target (0: overwrite it). With `spread`: the table of
+    rows, and which of its entries is the first row's. With `deep`: the table of depths.
     """
     arguments = [(name, strip.element) for name in ("left", "right", "target")]
     arguments += [(name, "index") for name in _ARGUMENTS]
