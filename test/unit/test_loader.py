@@ -412,18 +412,49 @@ def test_sharing_works_in_a_forked_child_and_from_several_threads(shared_library
     assert done.stdout.strip() == "0", done.stderr
 
 
-def test_every_number_is_done_once():
+@pytest.mark.parametrize("worth", [0.0, 3600.0])
+def test_every_number_is_done_once(worth, monkeypatch):
     import ctypes
 
-    from phalanx.runtime.sharing import Sharing, _ParallelFor, _Task
+    from phalanx.runtime import sharing as module
 
+    monkeypatch.setattr(module, "_WORTH_SHARING", worth)
     for threads, count in ((1, 5), (2, 5), (4, 3), (3, 0), (5, 100)):
         done = []
-        task = _Task(lambda context, begin, end, lane, done=done: done.append((begin, end, lane)))
-        made = Sharing(threads)
-        _ParallelFor(made.address)(None, count, ctypes.cast(task, ctypes.c_void_p), None)
-        numbers = sorted(number for begin, end, _ in done for number in range(begin, end))
-        assert numbers == list(range(count))
-        assert all(0 <= lane < threads for _, _, lane in done)
+        task = module._Task(lambda context, begin, end, lane, done=done: done.append((begin, end, lane)))
+        made = module.Sharing(threads)
+        lanes = set()
+        for _ in range(5):  # the first time on one thread, to see how long it takes
+            done.clear()
+            module._ParallelFor(made.address)(None, count, ctypes.cast(task, ctypes.c_void_p), None)
+            numbers = sorted(number for begin, end, _ in done for number in range(begin, end))
+            assert numbers == list(range(count))
+            lanes |= {lane for _, _, lane in done}
+        assert lanes <= ({0} if worth else set(range(min(threads, max(count, 1)))))
+        if not worth and count:
+            assert lanes == set(range(min(threads, count)))
+
+
+def test_loops_at_the_same_time_have_the_threads_between_them(monkeypatch):
+    import ctypes
+
+    from phalanx.runtime import sharing as module
+
+    monkeypatch.setattr(module, "_WORTH_SHARING", 0.0)
+    done = []
+    task = module._Task(lambda context, begin, end, lane: done.extend(range(begin, end)))
+    made = module.Sharing(3)
+
+    def work():
+        for _ in range(50):
+            module._ParallelFor(made.address)(None, 10, ctypes.cast(task, ctypes.c_void_p), None)
+
+    callers = [threading.Thread(target=work) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert sorted(done) == sorted(list(range(10)) * 200)
+    assert made._workers <= 2
     with pytest.raises(ArgumentError, match="threads must be at least 1, got 0"):
         px.load(files.predict_library(), threads=0)
