@@ -11,6 +11,12 @@ from phalanx.dialects.records import field, record
 
 _NONE: Mapping[str, object] = {}
 
+MANY_ROWS = 64
+"""Rows that follow each other in memory from which it does not matter how short they are."""
+
+SHORT_POINTS = 4
+"""Longest innermost loop of a cluster without reductions that is written out, so that vectors go along the loop around it."""
+
 
 @record(frozen=False)
 class Access:
@@ -202,8 +208,25 @@ class DomainBuilder:
             if step != 0:
                 cost += self.weights[key] * (1 if step in (1, -1) else 8)
         size = self.sizes[dim]
-        short = isinstance(size, int) and size < 8
+        short = isinstance(size, int) and size < 8 and not self._is_long_enough(dim, size)
         return cost * 8 / max(size, 1) if short and isinstance(size, int) else cost
+
+    def _is_long_enough(self, dim: int, size: int) -> bool:
+        """Whether the nest makes more of a short innermost loop than its length."""
+        return size <= SHORT_POINTS if True not in self.reduced else self._runs_on(dim)
+
+    def _runs_on(self, dim: int) -> bool:
+        """Whether many rows along `dim`, to be reduced to one, follow each other in memory: `Folding` joins them."""
+        size = self.sizes[dim]
+        if self.reduced[dim] or not isinstance(size, int):
+            return False
+        steps = [access.coefficients for key, access in self.accesses.items() if key[0] == "in"]
+        for other, count in enumerate(self.sizes):
+            if self.reduced[other] and (isinstance(count, str) or count >= MANY_ROWS):
+                moved = [step for step in steps if step[other] != 0]
+                if moved and all(step[dim] in (1, -1) and step[other] == step[dim] * size for step in moved):
+                    return True
+        return False
 
     def _outwards(self, dim: int) -> tuple[int, int]:
         """Sort key: long strides of the output (or of the first input) go outside."""

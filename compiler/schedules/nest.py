@@ -14,10 +14,10 @@ from phalanx.compiler.schedules.cluster import (
     Node,
     Value,
 )
-from phalanx.compiler.schedules.domain import Domain
+from phalanx.compiler.schedules.domain import SHORT_POINTS, Domain
 from phalanx.compiler.schedules.extremum import Search
+from phalanx.compiler.schedules.folding import Folding
 from phalanx.compiler.schedules.text import Index
-from phalanx.compiler.schedules.walk import Walk
 from phalanx.compiler.schedules.workspace import element_bytes
 
 LANE_BYTES = 16384
@@ -51,7 +51,7 @@ TALL_ROWS = 2048
 """Rows below NARROW_BYTES, TALL_ROWS of them and more, are taken one by one: memory is then read as one run."""
 
 
-class Nest(Walk):
+class Nest(Folding):
     """The emitter for one cluster; `emit` writes the loops."""
 
     vector_bytes = 0
@@ -78,6 +78,10 @@ class Nest(Walk):
     # -- no reduction ------------------------------------------------------------------------------
 
     def _plain_loops(self) -> None:
+        if self._is_short(self.kept_loops, SHORT_POINTS):
+            *outer, inner = self.kept_loops
+            self._loops(outer, partial(self._write_out, inner, self._plain_point))
+            return
         across = self._crossed_loop()
         if across is None:
             self._vector_loops()
@@ -152,12 +156,15 @@ class Nest(Walk):
 
     def _is_written_out(self) -> bool:
         """Whether rows are so short that a loop along them would be all there is to make vectors of."""
-        if self.lane is not None or len(self.reduced_loops) != 1 or not self.kept_loops:
+        return self.lane is None and len(self.reduced_loops) == 1 and self._is_short([*self.kept_loops, *self.reduced_loops])
+
+    def _is_short(self, loops: Sequence[int], longest: int = SHORT_ROW) -> bool:
+        """Whether the innermost of several loops is short enough to be written out."""
+        if len(loops) < 2 or loops[-1] in self.bounds:
             return False
-        (loop,) = self.reduced_loops
-        size = self.domain.sizes[loop]
+        size = self.domain.sizes[loops[-1]]
         cost = sum(node.body.cost for node in self.cluster.nodes)
-        return loop not in self.bounds and isinstance(size, int) and size <= SHORT_ROW and size * cost <= SHORT_ROW_COST
+        return isinstance(size, int) and size <= longest and size * cost <= SHORT_ROW_COST
 
     def _row(self) -> None:
         self.rows = {}
@@ -235,15 +242,23 @@ class Nest(Walk):
         keys = [(node, value.number) for node in reductions for value in node.values]
         self.rows.update(zip(keys, results, strict=True))
 
-    def _reduce_written_out(self, reductions: list[Node], accumulators: list[str]) -> list[str]:
-        (loop,) = self.reduced_loops
+    def _write_out(self, loop: int, body: Callable[[], None]) -> None:
         size = self.domain.sizes[loop]
         assert isinstance(size, int)
         for position in range(size):
             self.positions[loop] = position
-            accumulators = self._point(reductions, accumulators)
+            body()
         self.positions[loop] = None
-        return accumulators
+
+    def _reduce_written_out(self, reductions: list[Node], accumulators: list[str]) -> list[str]:
+        running = accumulators
+
+        def point() -> None:
+            nonlocal running
+            running = self._point(reductions, running)
+
+        self._write_out(self.reduced_loops[0], point)
+        return running
 
     def _store_rows(self) -> None:
         self.memo = {}
@@ -257,6 +272,12 @@ class Nest(Walk):
     def _lane_blocks(self) -> None:
         assert self.lane is not None
         low, high = self._range(self.lane)
+        self._start_folding()
+        if self.fold:
+            self._allocate_lanes(self.fold * self._width())
+            self._prepare_runs()
+            self._lane_block(low, high)
+            return
         widest = max((element_bytes(node.values[0].element) for node in self.cluster.nodes), default=4)
         block = LANE_BYTES // widest
         if isinstance(low, int) and isinstance(high, int) and high - low <= block:
@@ -294,7 +315,11 @@ class Nest(Walk):
             self._lane_loop(start, stop, partial(self._lane_rows_of, level))
             reductions = self._reductions(level)
             if reductions or level in self.plan.store_level.values():
+                if self.fold:
+                    self._spread_lanes(level)
                 self._lane_reduce(reductions, start, stop)
+                if self.fold:
+                    self._combine_runs(reductions)
         self.level = last_pass + 1
         self._lane_loop(start, stop, self._lane_final)
 
@@ -332,7 +357,7 @@ class Nest(Walk):
     def _lane_reduce(self, reductions: list[Node], start: Index, stop: Index) -> None:
         keys = [value.key for node in reductions for value in node.values]
 
-        def points(offsets: Sequence[int], loop: int, base: str) -> None:
+        def points(offsets: Sequence[int], loop: int, base: str, stop: Index = stop) -> None:
             def at_lane() -> None:
                 accumulators = [self._load_lane(key) for key in keys]
                 for offset in offsets:
@@ -348,10 +373,11 @@ class Nest(Walk):
 
         def rows() -> None:
             low, high = self._range(innermost)
-            width = self._rows_per_walk(innermost)
+            width = self.fold or self._rows_per_walk(innermost)
+            offsets, end = ([0], self.fold * self._width()) if self.fold else (range(width), stop)
             main = self.writer.add(low, self.writer.floor_to(self.writer.sub(high, low), width))
             if main != low:
-                self.writer.loop(low, main, width, lambda row, _: points(range(width), innermost, row))
+                self.writer.loop(low, main, width, lambda row, _: points(offsets, innermost, row, end))
             if main != high:
                 self.writer.loop(main, high, 1, lambda row, _: points([0], innermost, row))
             self.positions[innermost] = None

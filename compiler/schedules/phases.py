@@ -198,7 +198,7 @@ class Phases:
         views = [self.rooms[old].partial]
         search = self.searches.get(old)
         if search is None:
-            body = _combining_body(old)
+            body = combining_body(old)
         else:
             body = search.combining_body()
             views = [self.rooms[search.extreme].partial, self.rooms[old].partial]
@@ -304,7 +304,8 @@ def combines(writer: Writer, node: Node) -> bool:
     return text is not None and text.split(" ")[0] in _IDENTITIES.get(op.name, ())
 
 
-def _combining_body(node: Node) -> Body:
+def combining_body(node: Node) -> Body:
+    """The body's associative op on two accumulators, the second of which runs."""
     op = node.body.ops[-1]
     running = node.body.arguments[-1]
     (added,) = [operand for operand in op.operands if operand != running]
