@@ -25,6 +25,9 @@ SHARED_SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
 
 # LLVM's name of the code generator for each `platform.machine()` the wheels exist for.
 _NATIVE_GENERATORS = {"x86_64": "X86", "AMD64": "X86", "aarch64": "AArch64", "arm64": "AArch64"}
+# A choice between two values that a program makes by `where` stays one: as a branch on data it may be guessed wrong half of
+# the time, which costs more than the rest of a small loop.
+_GENERATOR_OPTIONS = {"X86": "-x86-cmov-converter=false"}
 _initialise_lock = threading.Lock()
 _initialised: set[str] = set()
 
@@ -67,6 +70,9 @@ def initialise_generator(name: str) -> None:
             parts.append("AsmParser")
         for part in parts:
             function(f"LLVMInitialize{name}{part}", None)()
+        if name in _GENERATOR_OPTIONS:
+            words = (Text * 2)(b"phalanx", _GENERATOR_OPTIONS[name].encode())
+            function("LLVMParseCommandLineOptions", None, ctypes.c_int, Handle, Text)(len(words), words, None)
         _initialised.add(name)
 
 

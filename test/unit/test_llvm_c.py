@@ -431,3 +431,34 @@ def test_threads_compile_side_by_side():
         thread.join()
     assert len(results) == 4
     assert len(set(results.values())) == 1
+
+
+def test_choices_in_loops_are_not_branches():
+    """A value chosen by data in a scalar loop: the one conditional jump left is that of the loop."""
+    text = """
+define i32 @longest(ptr %a, i64 %n) {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %run = phi i32 [ 0, %entry ], [ %run1, %loop ]
+  %best = phi i32 [ 0, %entry ], [ %best1, %loop ]
+  %p = getelementptr double, ptr %a, i64 %i
+  %x = load double, ptr %p
+  %positive = fcmp ogt double %x, 0.0
+  %longer = add i32 %run, 1
+  %run1 = select i1 %positive, i32 %longer, i32 0
+  %more = icmp sgt i32 %run1, %best
+  %best1 = select i1 %more, i32 %run1, i32 %best
+  %next = add i64 %i, 1
+  %done = icmp eq i64 %next, %n
+  br i1 %done, label %exit, label %loop
+exit:
+  ret i32 %best1
+}
+"""
+    with parse(text) as module, TargetMachine(LINUX, "x86-64-v3") as machine:
+        module.set_target(machine)
+        lines = [line.strip() for line in module.emit_assembly(machine).splitlines()]
+    jumps = [line for line in lines if line.startswith("j") and not line.startswith("jmp")]
+    assert len(jumps) == 1, jumps
