@@ -36,8 +36,10 @@ from phalanx.runtime.executable import Executable
 
 _MOST_INPUTS = 1024  # each takes some words of the stack
 # A row of results and scratch memory that stays with the entry must be small; larger ones are made for each call.
-_LARGEST_ROW = 128 << 10
+_LARGEST_ROW = 1 << 20
 _ROWS = 4
+# Of these fewer are kept: enough for a result that is the next call's argument.
+_LARGE_ROW, _FEW_ROWS = 128 << 10, 2
 # So small that many rows can be made at once, for callers that keep all results.
 _SMALL_ROW, _MANY_ROWS = 4 << 10, 16
 # Work (elements computed) for which giving up the GIL would cost more than it gives to other threads.
@@ -153,7 +155,7 @@ def _set_rows(table: Table, executable: Executable, outputs: Sequence[Aval], bac
         return [(list(tensors), scratch) for *tensors, scratch in zip(*columns, arenas, strict=True)]
 
     small, moves = total <= _SMALL_ROW, total > _LARGEST_ROW
-    rows = 1 if moves else _MANY_ROWS if small else _ROWS
+    rows = 1 if moves else _MANY_ROWS if small else _FEW_ROWS if total > _LARGE_ROW else _ROWS
     table.set_rows(rows, len(outputs), make_rows, together=small, moves=moves, taking=frozenset(executable.aliases))
 
 

@@ -233,8 +233,8 @@ def test_results_of_every_call_may_be_kept() -> None:
 
 
 def test_large_results_do_not_stay_with_the_entry(fallbacks: list[str]) -> None:
-    compiled = px.compile(lambda x: (x + 1, px.sum(x)), "f32[700,300]")
-    entry, x = compiled.entry, np.ones((700, 300), np.float32)
+    compiled = px.compile(lambda x: (x + 1, px.sum(x)), "f32[1400,300]")
+    entry, x = compiled.entry, np.ones((1400, 300), np.float32)
     first, total = entry(x)
     second, _ = entry(px.asarray(x * 2))
     np.testing.assert_array_equal(first.numpy(), x + 1)
