@@ -93,10 +93,11 @@ def exp_scaled(emitter: Emitter, x: Value, shift: int) -> Value:
     return emitter.scale(_exp_reduced(emitter, reduced), exponent)
 
 
-def exp_normal_parts(emitter: Emitter, x: Value) -> Pair:
-    """The factors of e**x where it is a normal number: e**r and a power of two."""
-    shifted, _, reduced = _reduce_by_ln2(emitter, x)
+def exp_of_double_parts(emitter: Emitter, x: Value) -> Pair:
+    """The factors of e**2x in f32 for 0 <= x <= 20, e**r and a power of two, to be part of a sum with 1: ln 2 is one part."""
     form = emitter.format
+    shifted = emitter.fma(x, 2.0 * LOG2_E, emitter.constant(form.magic))
+    reduced = emitter.fma(shifted - form.magic, -math.log(2.0), x + x)
     power = emitter.from_bits((emitter.bits(shifted) << form.mantissa) + form.pattern(1.0))
     return _exp_reduced(emitter, reduced), power
 

@@ -9,7 +9,7 @@ import math
 
 from phalanx.compiler.mathlib.double import through_double
 from phalanx.compiler.mathlib.emitter import Emitter, Value
-from phalanx.compiler.mathlib.exponential import exp_normal_parts, exp_scaled, expm1, half_expm1_parts
+from phalanx.compiler.mathlib.exponential import exp_of_double_parts, exp_scaled, expm1, half_expm1_parts
 from phalanx.compiler.mathlib.logarithm import log1p
 
 # (tanh x - x) / x**3 in x**2 for |x| < 0.625: 2**-28.
@@ -25,7 +25,7 @@ def tanh(emitter: Emitter, x: Value) -> Value:
         return emitter.copysign(_tanh_64(emitter, magnitude), x)
     square = magnitude * magnitude
     small = emitter.fma(emitter.polynomial(square, TANH_32) * square, magnitude, magnitude)
-    grown, power = exp_normal_parts(emitter, emitter.clamp_above(magnitude, 10.0) * 2.0)
+    grown, power = exp_of_double_parts(emitter, emitter.clamp_above(magnitude, 10.0))
     large = emitter.constant(1.0) - emitter.constant(2.0) / emitter.fma(grown, power, 1.0)
     return emitter.copysign(emitter.select(magnitude < 0.625, small, large), x)
 

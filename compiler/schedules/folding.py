@@ -4,6 +4,8 @@
 
 A row of three elements is no work for vectors. But where rows follow each other in memory, position 3 g + j of a run is an
 element of column j, so that each run of G rows is added to 3 G accumulators, and those of one column at the end.
+
+Rows that consist of short lines, such as those of a sum over the first and the last of three dims: the lines are added first.
 """
 
 from __future__ import annotations
@@ -29,6 +31,10 @@ GROUPS = 16
 
 FEWEST_RUNS = 4
 
+SHORTEST_LINE, LONGEST_LINE = 16, 128
+"""Elements along the innermost of several reduced loops for which it has accumulators of its own: with fewer there is no
+vector to fill, with more the end of a line, where a vector becomes one number, costs little."""
+
 
 class Folding(Walk):
     """A walk whose lanes are `fold` rows of the array long, where that is more than 0."""
@@ -36,6 +42,7 @@ class Folding(Walk):
     fold = 0
     columns: dict[int, View]
     numbers: dict[tuple[str, Index], View]
+    lines: dict[Node, View]
 
     def _start_folding(self) -> None:
         self.columns, self.numbers = {}, {}
@@ -185,10 +192,54 @@ class Folding(Walk):
 
     def _combine(self, node: Node, view: View, into: Index, other: Index) -> None:
         """accumulators[into] = op(accumulators[other], accumulators[into])"""
+        store(self.writer, view, into, self._combined(node, view, other, load(self.writer, view, into, movable=False)))
+
+    def _combined(self, node: Node, view: View, other: Index, running: str) -> str:
         self.writer.location, previous = node.location, self.writer.location
-        arguments = [load(self.writer, view, place, movable=False) for place in (other, into)]
+        arguments = [load(self.writer, view, other, movable=False), running]
         (result,) = combining_body(node).inline(
             self.writer, arguments, self.cluster.scalars, partial(self._node_position, node), self._gather
         )
-        store(self.writer, view, into, result)
         self.writer.location = previous
+        return result
+
+    # -- rows that are several short lines of memory ---------------------------------------------------
+
+    def _line(self, reductions: Sequence[Node]) -> int:
+        """How long the lines are that rows consist of, when they should be reduced into one another first."""
+        if len(self.reduced_loops) < 2 or not reductions or self.reduced_loops[-1] in self.bounds:
+            return 0
+        size = self.domain.sizes[self.reduced_loops[-1]]
+        if not isinstance(size, int) or not SHORTEST_LINE <= size <= LONGEST_LINE:
+            return 0
+        return size if all(combines(self.writer, node) for node in reductions) else 0
+
+    def _reduce_lines(self, reductions: list[Node], inits: list[str], size: int) -> list[str]:
+        """All lines of a row into one of accumulators, and that to one number each."""
+        *outer, inner = self.reduced_loops
+        for node in reductions:
+            if node not in self.lines:
+                self.lines[node] = self.workspace.allocate(self.writer, node.values[0].element, size)
+        views = [self.lines[node] for node in reductions]
+
+        def start(place: str, _: list[str]) -> None:
+            for view, name in zip(views, inits, strict=True):
+                store(self.writer, view, place, name)
+
+        def at_place(place: str, _: list[str]) -> None:
+            self.positions[inner] = place
+            accumulators = [load(self.writer, view, place, movable=False) for view in views]
+            for view, name in zip(views, self._point(reductions, accumulators), strict=True):
+                store(self.writer, view, place, name)
+
+        def line() -> None:
+            self.writer.loop(0, size, 1, at_place)
+
+        def last(place: str, running: list[str]) -> list[str]:
+            both = zip(reductions, views, running, strict=True)
+            return [self._combined(node, view, place, name) for node, view, name in both]
+
+        self.writer.loop(0, size, 1, start)
+        self._loops(outer, line)
+        self.positions[inner] = None
+        return self.writer.loop(0, size, 1, last, inits, [node.values[0].element for node in reductions])

@@ -62,6 +62,7 @@ class Nest(Folding):
     def emit(self) -> None:
         """Writes the whole nest."""
         self.written_out = self._is_written_out()
+        self.lines = {}
         for node, holder in self.plan.holder.items():
             if holder is None and not self.written_out:
                 (loop,) = self.reduced_loops
@@ -235,6 +236,8 @@ class Nest(Folding):
         types = [value.element for node in reductions for value in node.values]
         if self.written_out:
             results = self._reduce_written_out(reductions, inits)
+        elif line := self._line(reductions):
+            results = self._reduce_lines(reductions, inits, line)
         else:
             results = self._carried_loops(
                 self.reduced_loops, inits, types, lambda accumulators: self._point(reductions, accumulators)

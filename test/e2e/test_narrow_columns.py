@@ -136,3 +136,23 @@ def test_transpositions_and_broadcasts(width: int) -> None:
     assert np.array_equal(px.jit(lambda x, r: x.T * r)(x, row), x.T * row)
     assert np.array_equal(px.jit(lambda x, r: x.T[::-1, ::-1] * r)(x, row), x.T[::-1, ::-1] * row)
     assert np.array_equal(px.jit(lambda x, y: px.stack([x, y], axis=-1))(x, -x), np.stack([x, -x], -1))
+
+
+LINES = [((5, 6, 7, 16), (1, 3)), ((9, 4, 33), (0, 2)), ((3, 2, 128), (0, 2)), ((0, 4, 20), (0, 2))]
+
+
+@pytest.mark.parametrize(("shape", "axis"), LINES)
+def test_rows_of_several_lines(shape: tuple[int, ...], axis: tuple[int, ...]) -> None:
+    x = values(shape)
+    names = ("sum", "max", "var", "prod") if x.size else ("sum", "prod")
+    for name in names:
+        got = px.jit(lambda x, name=name: getattr(px, name)(x, axis=axis))(x)
+        np.testing.assert_allclose(got, getattr(np, name)(x.astype(np.float64), axis=axis), rtol=1e-4, atol=1e-5)
+    if x.size:
+        got = px.jit(lambda x: px.softmax(x, axis=axis))(x)
+        e = np.exp(x - x.max(axis, keepdims=True))
+        np.testing.assert_allclose(got, e / e.sum(axis, keepdims=True), rtol=4e-6)
+        x[0, 1, ..., 3] = np.nan
+        np.testing.assert_array_equal(px.jit(lambda x: px.max(x, axis=axis))(x), x.max(axis))
+        whole = values(shape, "int32")
+        assert np.array_equal(px.jit(lambda x: px.sum(x, axis=axis))(whole), whole.sum(axis))
