@@ -81,6 +81,8 @@ class Trace:
         self.replaced: dict[ir.Value, ir.Value] = {}
         #: result types and avals of the private functions of custom rules, by symbol
         self.functions: dict[str, tuple[list[ir.Type], list[Aval]]] = {}
+        #: custom rules that are being traced, by the same symbols
+        self.open_rules: list[str] = []
 
     # Types, locations.
     def type_of(self, aval: Aval) -> ir.Type:

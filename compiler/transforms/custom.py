@@ -2,6 +2,9 @@
 
 A call of `@f` carries both rules as symbols; grad replaces it by a call of `@f_fwd` and, on the way back, calls
 `@f_bwd`. What stays is inlined before lowering. Tensors the functions capture become arguments.
+
+A rule that calls `f` calls it without a rule: `@f_own`. Further derivatives go through the rules themselves, but not through
+such a call, whose derivative would be another than that of `f`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from phalanx.compiler.transforms import replay
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.errors import ShapeError, TraceError
 from phalanx.dialects.opdef import lookup
+
+FORWARD = "_fwd"  # behind the symbol of a function: its forward rule
 
 
 class _Body:
@@ -58,7 +63,19 @@ def call(trace: Trace, function: Callable[..., Any], forward: Callable[..., Any]
             raise TraceError(f"custom_vjp: forward returns another structure than the function, got {value_tree}")
         return [trace.lift(f) for f in (*found, *kept)]
 
+    name = _reserve(trace)
     body = _Body(trace, avals, primal)
+    trace.open_rules.append(name)
+    try:
+        return _with_rules(trace, name, body, avals, ahead, backward, trees, args, operands)
+    finally:
+        trace.open_rules.remove(name)
+
+
+def _with_rules(trace: Trace, name: str, body: _Body, avals: Sequence[Aval], ahead: Callable[[list[Tracer]], list[Tracer]],
+                backward: Callable[..., Any], trees: dict[str, Any], args: Sequence[Any],
+                operands: Sequence[Tracer]) -> Any:
+    """The call of a traced function, whose rules are traced here."""
     first = _Body(trace, avals, ahead)
     count = len(body.results)
     residuals = [r.aval for r in first.results[count:]]
@@ -77,15 +94,42 @@ def call(trace: Trace, function: Callable[..., Any], forward: Callable[..., Any]
     last = _Body(trace, [*residuals, *outputs], back)
     # All three take what any of them captures, so that the forward rule can pass it on.
     captured = list(dict.fromkeys([*body.captured, *first.captured, *last.captured]))
-    name = f"custom{len(trace.functions)}"
     _place(trace, name, body, captured)
-    _place(trace, f"{name}_fwd", first, captured, extra=captured)
+    _place(trace, f"{name}{FORWARD}", first, captured, extra=captured)
     _place(trace, f"{name}_bwd", last, captured, captured_after=len(residuals))
     symbol = ir.FlatSymbolRefAttr.get
     made = trace.operation(
         "func.call", [r.value.type for r in body.results], [*[o.value for o in operands], *captured],
-        {"callee": symbol(name), "px.fwd": symbol(f"{name}_fwd"), "px.bwd": symbol(f"{name}_bwd")})
+        {"callee": symbol(name), "px.fwd": symbol(f"{name}{FORWARD}"), "px.bwd": symbol(f"{name}_bwd")})
     return tree.unflatten(trees["value"], [trace.wrap(v, a) for v, a in zip(made.results, outputs, strict=True)])
+
+
+def call_own(trace: Trace, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """Call a function in the rule that is being traced for it: there it has none."""
+    leaves, structure = tree.flatten(tuple(args), "custom_vjp")
+    operands = [trace.lift(leaf) for leaf in leaves]
+    trees: list[Any] = []
+
+    def build(tracers: list[Tracer]) -> list[Tracer]:
+        found, made = tree.flatten(function(*tree.unflatten(structure, tracers)), "custom_vjp")
+        trees.append(made)
+        return [trace.lift(f) for f in found]
+
+    body = _Body(trace, [o.aval for o in operands], build)
+    name = _reserve(trace)
+    _place(trace, name, body, body.captured)
+    made = trace.operation(
+        "func.call", [r.value.type for r in body.results], [*[o.value for o in operands], *body.captured],
+        {"callee": ir.FlatSymbolRefAttr.get(name), "px.own_of": ir.StringAttr.get(trace.open_rules[-1])})
+    results = [trace.wrap(v, r.aval) for v, r in zip(made.results, body.results, strict=True)]
+    return tree.unflatten(trees[0], results)
+
+
+def _reserve(trace: Trace) -> str:
+    """A symbol for the next function."""
+    name = f"custom{len(trace.functions)}"
+    trace.functions[name] = ([], [])
+    return name
 
 
 def _cotangents(trace: Trace, given: Any, argument: Any) -> list[Tracer]:

@@ -17,6 +17,7 @@ from phalanx.compiler.trace.tracer import Tracer
 from phalanx.compiler.trace.tracing import Scope, Trace
 from phalanx.compiler.transforms import replay
 from phalanx.compiler.transforms.cotangents import Cotangents, accumulate, cotangent_of, unbroadcast, zeros
+from phalanx.compiler.transforms.custom import FORWARD
 from phalanx.compiler.transforms.trips import constant_index, difference, trip_count
 from phalanx.dialects import dtypes
 from phalanx.dialects.analysis import is_tensor, op_of
@@ -63,8 +64,14 @@ class Reverse:
         self.trace = trace
         self.active: set[ir.Value] = set(roots)
         self.operations: list[ir.Operation] = []
+        self._read(operations)
+
+    def _read(self, operations: Sequence[ir.Operation]) -> None:
         for operation in operations:
             if self._mark(operation):
+                if self._is_body(operation):
+                    self._read(self._inlined(operation))
+                    continue
                 operation = self._prepare(operation)
             self.operations.append(operation)
 
@@ -90,6 +97,41 @@ class Reverse:
 
     def _is_inexact(self, value: ir.Value) -> bool:
         return is_tensor(value) and self.trace.avals[value].dtype.is_inexact
+
+    def _is_body(self, operation: ir.Operation) -> bool:
+        """Whether this is a call of a rule, or of a function in its own rule while that is traced: as good as its body."""
+        if operation.name != "func.call" or "px.fwd" in operation.attributes:
+            return False
+        if "px.own_of" not in operation.attributes:
+            return True
+        return ir.StringAttr(operation.attributes["px.own_of"]).value in self.trace.open_rules
+
+    def _inlined(self, operation: ir.Operation) -> list[ir.Operation]:
+        """The operations of a function in the place of its call.
+
+        What a forward rule gives as the value is called anew, with the rule; its body only gives what the rule keeps.
+        """
+        trace = self.trace
+        name = ir.FlatSymbolRefAttr(operation.attributes["callee"]).value
+        function = next(f.operation for f in trace.module.body.operations
+                        if ir.StringAttr(f.operation.attributes["sym_name"]).value == name)
+        with self._before(operation), trace.at(operation.location):
+            made, results = replay.clone_block(trace, function.regions[0].blocks[0], list(operation.operands))
+            if "px.bwd" in operation.attributes:
+                again = self._again(operation, name.removesuffix(FORWARD))
+                made = [again, *made]
+                results[:len(again.results)] = again.results
+        trace.retire(operation, results)
+        return made
+
+    def _again(self, operation: ir.Operation, name: str) -> ir.Operation:
+        """The call that a call of the forward rule of `name` was made of."""
+        kinds, avals = self.trace.functions[name]
+        made = self.trace.operation("func.call", kinds, list(operation.operands), {
+            "callee": ir.FlatSymbolRefAttr.get(name), "px.fwd": operation.attributes["callee"],
+            "px.bwd": operation.attributes["px.bwd"]})
+        self.trace.avals.update(zip(made.results, avals, strict=True))
+        return made
 
     def _prepare(self, operation: ir.Operation) -> ir.Operation:
         """Functions with a rule of their own run their forward rule from now on."""
@@ -306,7 +348,9 @@ class Reverse:
 
     def _call(self, operation: ir.Operation, cotangents: Cotangents) -> None:
         if "px.bwd" not in operation.attributes:
-            raise TraceError("grad: a call of a function without a gradient rule")
+            raise TraceError("grad: a rule of px.custom_vjp calls its own function, which has no rule there: "
+                             "the second derivative would not be that of the function",
+                             hint="compute what the rule needs with other operations, or keep the call out of it")
         trace = self.trace
         count = ir.IntegerAttr(operation.attributes["px.outputs"]).value
         outputs, residuals = list(operation.results)[:count], list(operation.results)[count:]
@@ -315,6 +359,7 @@ class Reverse:
         kinds, avals = trace.functions[name]
         made = trace.operation("func.call", kinds, [*residuals, *[s.value for s in seeds]],
                                {"callee": operation.attributes["px.bwd"]})
+        trace.avals.update(zip(made.results, avals, strict=True))
         for operand, value, aval in zip(operation.operands, made.results, avals, strict=False):
             if operand in self.active:
                 accumulate(cotangents, operand, trace.wrap(value, aval))
