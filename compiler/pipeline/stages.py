@@ -62,6 +62,7 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fa
             ("px-verify", "text input is checked as tracing checks: shapes, dtypes, attributes"),
             ("px-canonicalize", "drop what changes nothing"),
             ("px-rotate-loops", "conditions on whole arrays are fused with what makes the next state"),
+            ("px-join-trips", "elements of large states make several trips while they are in registers"),
             ("cse", "constants and sizes first, so that equal px ops have equal operands"),
             ("px-cse", "C++ cse does not touch px ops"),
             ("px-dce", "gradients leave values nobody asked for"),
