@@ -25,7 +25,14 @@ from phalanx.compiler.schedules.panels import PACK_COST, Offered, ahead_of
 from phalanx.compiler.schedules.parallel import Cut
 from phalanx.compiler.schedules.prepacked import panels_of
 from phalanx.compiler.schedules.product import Product, Steps, static
-from phalanx.compiler.schedules.product_loops import ProductLoops, Range, longest, uneven
+from phalanx.compiler.schedules.product_loops import (
+    NAMED_GROUPS,
+    SMALLER_GROUPS,
+    ProductLoops,
+    Range,
+    longest,
+    uneven,
+)
 from phalanx.compiler.schedules.routine import Shared
 from phalanx.compiler.schedules.spread import table_of_places
 from phalanx.compiler.schedules.strips import Strip, strip_kernel
@@ -327,10 +334,11 @@ class Gemm(ProductLoops):
     # -- strips --------------------------------------------------------------------------------------
 
     def _strips(self, part: Range, block: Block) -> None:
-        """All columns of the block for a few rows: whole register blocks, then what is left as 8, 4, 2, 1 rows."""
+        """All columns of the block for a few rows: whole register blocks, then what is left in smaller ones."""
         rows, block_rows = self.sizes[self.rows], self.blocking.rows
         multiple = math.gcd(rows, SHARED_ROWS, block_rows) if isinstance(rows, int) else 1
-        self._groups(part.length, block_rows, multiple, lambda count, at: self._strip(count, part, at, block))
+        smaller = NAMED_GROUPS if isinstance(rows, str) else SMALLER_GROUPS
+        self._groups(part.length, block_rows, multiple, lambda count, at: self._strip(count, part, at, block), smaller)
 
     def _strip(self, count: int, part: Range, at_row: Index, block: Block) -> None:
         """`count` rows of the part, from row `at_row` of it on."""

@@ -18,6 +18,9 @@ from phalanx.dialects.records import record
 SMALLER_GROUPS = (4, 1)
 """What is left of the rows of a register block: as fast as they have sums, and few to compile."""
 
+NAMED_GROUPS = (4, 2, 1)
+"""The same where the number of rows is not known: there may be no others, and each group reads the whole matrix."""
+
 
 @record
 class Range:
@@ -134,13 +137,20 @@ class ProductLoops(ABC):
         else:
             self._blocks(low, high, step, body)
 
-    def _groups(self, length: Index, step: int, multiple: int, body: Callable[[int, Index], None]) -> None:
-        """`body(count, position)` for groups of `step`, then for what is left in groups of 4 and 1: few kernels serve all.
+    def _groups(
+        self,
+        length: Index,
+        step: int,
+        multiple: int,
+        body: Callable[[int, Index], None],
+        smaller: Sequence[int] = SMALLER_GROUPS,
+    ) -> None:
+        """`body(count, position)` for groups of `step`, then for what is left in `smaller` ones: few kernels serve all.
 
         The length is known to be a multiple of `multiple`.
         """
         at: Index = 0
-        for count in [step, *(count for count in SMALLER_GROUPS if count < step)]:
+        for count in [step, *(count for count in smaller if count < step)]:
             end = self.writer.add(at, self.writer.floor_to(self.writer.sub(length, at), count))
             if isinstance(at, int) and isinstance(end, int) and end <= at + count:
                 if end > at:

@@ -24,3 +24,13 @@ def test_numbers(rows, columns):
     a, b, bias = (rng.integers(-9, 9, shape).astype(np.float32) for shape in ((rows, 300), (300, columns), (columns,)))
     found = px.jit(lambda x, y, z: px.maximum(x @ y + z, 0))(a, b, bias)
     np.testing.assert_array_equal(np.asarray(found), np.maximum(a @ b + bias, 0))
+
+
+def test_a_named_number_of_rows():
+    """What is left of a register block goes through groups of 4, 2 and 1."""
+    rng = np.random.default_rng(3)
+    b = rng.integers(-9, 9, (70, 45)).astype(np.float32)
+    product = px.compile(lambda x, y: x @ y, "f32[rows,70]", "f32[70,45]")
+    for rows in range(28):
+        a = rng.integers(-9, 9, (rows, 70)).astype(np.float32)
+        np.testing.assert_array_equal(np.asarray(product(a, b)), a @ b)
