@@ -19,7 +19,7 @@ from phalanx.compiler.schedules.prepacked import PREPACKED
 from phalanx.compiler.targets import codes, generation, parts
 from phalanx.compiler.targets.base import Artifact
 from phalanx.compiler.targets.cpu import CpuTarget, add_entry, llvm_passes
-from phalanx.compiler.targets.generation import Generation
+from phalanx.compiler.targets.generation import Worker
 from phalanx.compiler.targets.isa import runs_here
 from phalanx.compiler.trace.locations import user_location_text
 from phalanx.dialects.errors import ArtifactError, CompileError, DeviceError
@@ -114,26 +114,19 @@ class _Ahead:
     Parts are what `after_stage` of `lower` takes out; they are for `CpuTarget.finish`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
         # Whoever watches the passes wants to see all of the module, and passes of others may expect it.
         self._whole = _watched() or _passes_of_others()
-        self.begun: list[Generation] = []
 
     def after_stage(self, name: str, module: ir.Module) -> None:
         if name != "scheduled":
             return
         target = target_in_force()
-        codes.start(codes.attached(module), target.isa)
+        codes.start(codes.attached(module), target.isa, self._worker)
         for part in () if self._whole else parts.split(module):
             run_trusted(part, [stage for stage in _without_readers(stages()) if stage.name in _AFTER_SCHEDULES])
-            self.begun.append(target.begin(part))
-
-    def __enter__(self) -> _Ahead:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for part in self.begun:
-            part.close()
+            target.begin(part, self._worker)
 
 
 _AFTER_SCHEDULES = ("buffers", "llvm")
@@ -203,13 +196,13 @@ def _load(module: ir.Module, signature: Signature, label: str, seconds: dict[str
                            hint="call it once outside, or see `phalanx cache why` for what changed since it was")
     start = now()
     generation.prepare()
-    with context(), _Ahead() as ahead:
+    with context(), Worker() as worker:
         if config.get("compile_isolated"):
             _try_in_a_child(module, signature, label)
-        lowered, target = lower(module, label, after_stage=ahead.after_stage)
+        lowered, target = lower(module, label, after_stage=_Ahead(worker).after_stage)
         overwritten, prepacked = _overwritten(lowered), prepacked_inputs(lowered)
         seconds["passes"] = now() - start
-        artifact, code = _finish(lowered, target, signature, seconds, ahead.begun)
+        artifact, code = _finish(lowered, target, signature, seconds, worker)
     made = Loaded(code, overwritten, prepacked)
     if own_passes:
         return made
@@ -229,11 +222,11 @@ def _disk() -> cache.DiskCache | None:
 
 
 def _finish(lowered: ir.Module, target: CpuTarget, signature: Signature, seconds: dict[str, float],
-            begun: Sequence[Generation] = ()) -> tuple[Artifact, Any]:
-    """Machine code of a module in the LLVM dialect and of what was begun before, and that code loaded."""
+            worker: Worker | None = None) -> tuple[Artifact, Any]:
+    """Machine code of a module in the LLVM dialect and of its parts, and that code loaded."""
     start = now()
     add_entry(lowered, inputs=len(signature.inputs), results=len(signature.outputs), dims=len(signature.dims))
-    artifact = target.finish(lowered, begun)
+    artifact = target.finish(lowered, worker)
     seconds["llvm"] = now() - start
     start = now()
     code = jit.load(artifact.object, symbols={HOST_CALL_SYMBOL: HOST_CALL_ADDRESS})

@@ -1,7 +1,7 @@
 """Functions that arrive as LLVM IR text: compiled once per process for all modules that call them, beside the rest.
 
 A declaration that carries `px.code` has its body there, in a form that needs no pass. The texts of one module that were
-not seen before become one object, in a thread that makes a single call of LLVM: Python's lock, which the passes of MLIR
+not seen before become objects in a thread that makes a single call of LLVM for each: Python's lock, which the passes of MLIR
 keep for many milliseconds at a time, is not asked for in between.
 """
 
@@ -15,9 +15,10 @@ from typing import Any
 from mlir import ir
 
 from phalanx.compiler.targets import machines
+from phalanx.compiler.targets.generation import Generation, Worker
 from phalanx.compiler.targets.half import HELPERS, link_helpers, mentioned
 from phalanx.compiler.targets.isa import Isa
-from phalanx.compiler.targets.llvm_c import Emission, Linkage, LlvmModule, TargetMachine, Visibility, parse
+from phalanx.compiler.targets.llvm_c import Linkage, LlvmModule, TargetMachine, Visibility, parse
 from phalanx.dialects.errors import CompileError
 
 CODE = "px.code"
@@ -25,6 +26,9 @@ CODE = "px.code"
 
 _MOST = 512
 """Texts remembered."""
+
+_LARGE = 12_000
+"""Characters from which a text is worth an object of its own, which costs 1 ms, so that two threads share the work."""
 
 
 def attached(module: Any) -> dict[str, str]:
@@ -43,11 +47,8 @@ class _Group:
         self._process = os.getpid()
         self._object: bytes | None = None
         self._error: CompileError | None = None
-        self._machine = machines.take(isa)
-        self._module = _prepared(texts, isa, self._machine)
-        self._emission = Emission(self._module, self._machine, spent=True)
-        self._thread = threading.Thread(target=self._emission.run, name="phalanx-codes")
-        self._thread.start()
+        machine = machines.take(isa)
+        self.generation = Generation(_prepared(texts, isa, machine), machine, "")
 
     def result(self) -> bytes:
         """The object, once it is there."""
@@ -64,13 +65,10 @@ class _Group:
         return self._object is not None or self._process == os.getpid()
 
     def _finish(self) -> None:
-        self._thread.join()
         try:
-            self._object = self._emission.take()
+            self._object = self.generation.result()
         except CompileError as error:
             self._error = error
-        self._module.close()
-        machines.give_back(self._machine)
 
 
 def _prepared(texts: Sequence[str], isa: Isa, machine: TargetMachine) -> LlvmModule:
@@ -95,11 +93,11 @@ _lock = threading.Lock()
 _groups: dict[tuple[str, Isa], _Group] = {}
 
 
-def start(codes: Mapping[str, str], isa: Isa) -> None:
-    """Begin with the texts that were not compiled before."""
+def start(codes: Mapping[str, str], isa: Isa, worker: Worker) -> None:
+    """Let the worker begin with the texts that were not compiled before."""
     if codes:
         with _lock:
-            _choose(codes, isa)
+            _choose(codes, isa, worker)
 
 
 def objects(codes: Mapping[str, str], isa: Isa) -> list[bytes]:
@@ -120,7 +118,7 @@ def assembly(codes: Mapping[str, str], isa: Isa) -> str:
         return module.emit_assembly(machine)
 
 
-def _choose(codes: Mapping[str, str], isa: Isa) -> list[_Group]:
+def _choose(codes: Mapping[str, str], isa: Isa, worker: Worker | None = None) -> list[_Group]:
     texts = sorted(codes.values())
     found = [group for text in texts if (group := _groups.get((text, isa))) is not None and group.usable()]
     groups = list(dict.fromkeys(found))
@@ -128,14 +126,18 @@ def _choose(codes: Mapping[str, str], isa: Isa) -> list[_Group]:
     if len(defined) != len(set(defined)):
         groups, defined = [], []  # a text that was forgotten was compiled again, in the company of others
     missing = [text for text in texts if text not in defined]
-    if missing:
-        group = _Group(missing, isa)
+    large = [text for text in missing if len(text) >= _LARGE]
+    small = [text for text in missing if len(text) < _LARGE]
+    for together in filter(None, [*([text] for text in large), small]):
+        group = _Group(together, isa)
         groups.append(group)
-        for text in missing:
+        if worker is not None:
+            worker.add(group.generation)
+        for text in together:
             _groups.pop((text, isa), None)
             _groups[text, isa] = group
-        while len(_groups) > _MOST:
-            del _groups[next(iter(_groups))]
+    while len(_groups) > _MOST:
+        del _groups[next(iter(_groups))]
     return groups
 
 

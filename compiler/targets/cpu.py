@@ -9,7 +9,7 @@ from mlir import ir
 
 from phalanx.compiler.targets import codes, machines, parts
 from phalanx.compiler.targets.base import Artifact
-from phalanx.compiler.targets.generation import Generation
+from phalanx.compiler.targets.generation import Generation, Worker
 from phalanx.compiler.targets.half import HELPERS, helpers_object
 from phalanx.compiler.targets.isa import Isa, isa
 from phalanx.compiler.targets.llvm_c import Emission, LlvmModule, TargetMachine, Visibility, translate
@@ -176,22 +176,26 @@ class CpuTarget:
         self.isa = isa(instruction_set)
         self.passes = passes
 
-    def begin(self, module: Any) -> Generation:
-        """Starts on a part of a program, a module that holds only the LLVM dialect, in a thread."""
+    def begin(self, module: Any, worker: Worker) -> None:
+        """Lets a worker compile a part of a program, a module that holds only the LLVM dialect."""
         machine = machines.take(self.isa)
-        return Generation(self._prepared(module, machine, ()), machine, self.passes)
+        worker.add(Generation(self._prepared(module, machine, ()), machine, self.passes), part=True)
 
-    def finish(self, module: Any, begun: Sequence[Generation] = ()) -> Artifact:
+    def finish(self, module: Any, worker: Worker | None = None) -> Artifact:
         """Object of a module that holds only the LLVM dialect and went through `add_entry`, and of its parts."""
+        if worker is None:
+            with Worker() as worker:
+                return self.finish(module, worker)
         texts = codes.attached(module)
-        codes.start(texts, self.isa)
+        codes.start(texts, self.isa, worker)
         with machines.borrowed(self.isa) as machine, self._prepared(module, machine, EXPORTS) as llvm:
             if self.passes:
                 llvm.run_passes(self.passes, machine)
             emission = Emission(llvm, machine, spent=True)
             emission.run()
             objects = [emission.take()]
-        objects += [part.result() for part in begun]
+        worker.help()
+        objects += [part.result() for part in worker.parts]
         objects += codes.objects(texts, self.isa)
         table = read_symbols(join(objects))
         if not HELPERS.isdisjoint(table.undefined):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import os
 import threading
 from typing import Any
@@ -46,7 +45,7 @@ failed:
 
 
 class Generation:
-    """A module on its way to an object, in a thread. The module belongs to it, and the machine until then.
+    """A module on its way to an object; the module belongs to it, and the machine until it is closed.
 
     >>> generation = Generation(module, machines.take(isa), "default<O2>")
     >>> data = generation.result()
@@ -54,43 +53,94 @@ class Generation:
 
     def __init__(self, module: LlvmModule, machine: TargetMachine, passes: str) -> None:
         self._module, self._machine, self._passes = module, machine, passes
-        self._options = function("LLVMCreatePassBuilderOptions", Handle)()
         self._error, self._message, self._buffer = Handle(), Handle(), Handle()
-        self._failed, self._open = False, True
-        self._call = functools.partial(
-            _both(), module.handle, passes.encode() or None, self._options, machine.handle,
-            *map(ctypes.byref, (self._error, self._message, self._buffer)))
-        self._thread = threading.Thread(target=self._run, name="phalanx-llvm")
-        self._thread.start()
+        self._lock = threading.Lock()
+        self._failed, self._over, self._open = False, False, True
 
-    def _run(self) -> None:
-        self._failed = bool(self._call())
+    def run(self) -> None:
+        """Passes and code generation, unless another thread has done so; waits for one that is at it."""
+        with self._lock:
+            if self._over:
+                return
+            options = function("LLVMCreatePassBuilderOptions", Handle)()
+            places = map(ctypes.byref, (self._error, self._message, self._buffer))
+            passes = self._passes.encode() or None
+            self._failed = bool(_both()(self._module.handle, passes, options, self._machine.handle, *places))
+            self._over = True
+            function("LLVMDisposePassBuilderOptions", None, Handle)(options)
 
     def result(self) -> bytes:
-        """The object, once it is there; can be asked for once. Raises CompileError when there is none."""
-        self._thread.join()
+        """The object, made here if nobody has; can be asked for once. Raises CompileError when there is none."""
+        self.run()
         try:
-            return self._taken()
+            if self._failed:
+                refused = take_error(self._error.value)
+                doing = f"LLVM passes {self._passes!r}" if refused else f"code generation for {self._machine.cpu!r}"
+                raise CompileError(f"{doing}: {refused or take_message(self._message.value)}")
+            data = take_buffer(self._buffer)
+            self._module.raise_errors(f"code generation for {self._machine.cpu!r}")
+            return data
         finally:
             self.close()
 
     def close(self) -> None:
-        """Waits for the thread, if need be, and frees what belongs to it."""
-        self._thread.join()
-        if self._open:
-            self._open = False
-            function("LLVMDisposePassBuilderOptions", None, Handle)(self._options)
-            self._module.close()
-            machines.give_back(self._machine)
+        """Free what belongs to it; it does not run any more."""
+        with self._lock:
+            self._over = True
+            if self._open:
+                self._open = False
+                self._module.close()
+                machines.give_back(self._machine)
 
-    def _taken(self) -> bytes:
-        if self._failed:
-            refused = take_error(self._error.value)
-            doing = f"LLVM passes {self._passes!r}" if refused else f"code generation for {self._machine.cpu!r}"
-            raise CompileError(f"{doing}: {refused or take_message(self._message.value)}")
-        data = take_buffer(self._buffer)
-        self._module.raise_errors(f"code generation for {self._machine.cpu!r}")
-        return data
+
+class Worker:
+    """A thread that runs generations beside the rest of a compile: whoever asks for its results helps it first.
+
+    It takes what came last, helpers what came first: parts of a program come after its shared functions, and are larger.
+
+    >>> with Worker() as worker:
+    ...     worker.add(generation)
+    ...     worker.help()
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Generation] = []
+        self._wanted = threading.Semaphore(0)
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self.parts: list[Generation] = []
+
+    def add(self, generation: Generation, *, part: bool = False) -> None:
+        """Let the thread run it; `parts` of the program are closed with the worker."""
+        if part:
+            self.parts.append(generation)
+        self._waiting.append(generation)
+        self._wanted.release()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="phalanx-llvm")
+            with contextlib.suppress(RuntimeError):  # none can be started: then help does everything
+                self._thread.start()
+
+    def _work(self) -> None:
+        while self._wanted.acquire() and not self._closed:
+            with contextlib.suppress(IndexError):
+                self._waiting.pop().run()
+
+    def help(self) -> None:
+        """Run what the thread has not begun with."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._waiting.pop(0).run()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._waiting.clear()
+        self._closed = True
+        self._wanted.release()
+        for part in self.parts:
+            part.close()
 
 
 _lock = threading.Lock()

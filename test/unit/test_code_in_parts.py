@@ -9,8 +9,8 @@ from mlir import ir
 import phalanx as px
 from phalanx.compiler import native
 from phalanx.compiler.context import context
-from phalanx.compiler.targets import cpu, machines, parts
-from phalanx.compiler.targets.generation import Generation
+from phalanx.compiler.targets import machines, parts
+from phalanx.compiler.targets.generation import Generation, Worker
 from phalanx.compiler.targets.isa import isa
 from phalanx.compiler.targets.llvm_c import LlvmModule, parse
 from phalanx.dialects.errors import ArtifactError, CompileError
@@ -97,18 +97,43 @@ def llvm_module(text: str) -> LlvmModule:
     return module
 
 
+def generation(text: str, passes: str = "default<O2>") -> Generation:
+    return Generation(llvm_module(text), machines.take(isa("host")), passes)
+
+
+def numbered(number: int) -> Generation:
+    return generation(f"define i64 @f{number}(i64 %x) {{\n  %y = mul i64 %x, {number}\n  ret i64 %y\n}}")
+
+
 @pytest.mark.parametrize("passes", ["", "default<O2>"])
-def test_a_module_becomes_an_object_in_a_thread(passes: str) -> None:
-    module = llvm_module("define i64 @f(i64 %x) {\n  %y = mul i64 %x, 3\n  ret i64 %y\n}")
-    generation = Generation(module, machines.take(isa("host")), passes)
-    assert read_symbols(generation.result()).defined == ("f",)
-    generation.close()
+def test_a_module_becomes_an_object(passes: str) -> None:
+    made = generation("define i64 @f(i64 %x) {\n  %y = mul i64 %x, 3\n  ret i64 %y\n}", passes)
+    assert read_symbols(made.result()).defined == ("f",)
+    made.close()
 
 
-def test_an_error_in_the_thread_arrives() -> None:
-    generation = Generation(llvm_module("define void @f() {\n  ret void\n}"), machines.take(isa("host")), "no-such-pass")
+def test_a_worker_and_who_helps_it_run_everything_once() -> None:
+    several = [numbered(number) for number in range(12)]
+    with Worker() as worker:
+        for number, one in enumerate(several):
+            worker.add(one, part=number % 2 == 0)
+        worker.help()
+        assert [read_symbols(one.result()).defined for one in several] == [(f"f{number}",) for number in range(12)]
+
+
+def test_what_nobody_asked_for_is_closed() -> None:
+    one, two = numbered(1), numbered(2)
+    with Worker() as worker:
+        worker.add(one, part=True)
+    assert not one._open
+    assert two._open
+    two.close()
+    two.run()
+
+
+def test_an_error_arrives() -> None:
     with pytest.raises(CompileError, match="no-such-pass"):
-        generation.result()
+        generation("define void @f() {\n  ret void\n}", "no-such-pass").result()
 
 
 def test_machines_are_kept_and_never_shared() -> None:
@@ -121,20 +146,20 @@ def test_machines_are_kept_and_never_shared() -> None:
 
 def test_what_was_begun_is_given_up_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Generation] = []
-    begin = cpu.CpuTarget.begin
+    add = Worker.add
 
-    def note(self: cpu.CpuTarget, module: ir.Module) -> Generation:
-        begun.append(begin(self, module))
-        return begun[-1]
+    def note(self: Worker, generation: Generation, *, part: bool = False) -> None:
+        begun.extend([generation] if part else [])
+        add(self, generation, part=part)
 
     def fail(*_: object, **__: object) -> None:
         raise CompileError("the driver")
 
-    monkeypatch.setattr(cpu.CpuTarget, "begin", note)
+    monkeypatch.setattr(Worker, "add", note)
     monkeypatch.setattr(native, "add_entry", fail)
     with pytest.raises(CompileError, match="the driver"):
         chain(px.defn, disk_cache=False)(*arrays())
-    assert begun and not any(generation._open for generation in begun)
+    assert begun and not any(one._open for one in begun)
 
 
 def test_joined_objects_are_separated_again() -> None:

@@ -14,6 +14,7 @@ import phalanx as px
 from phalanx.compiler.context import context
 from phalanx.compiler.pipeline.stages import cpu_stages, run_stages
 from phalanx.compiler.targets import codes
+from phalanx.compiler.targets.generation import Worker
 from phalanx.compiler.targets.isa import isa
 from phalanx.dialects.errors import CompileError
 from phalanx.runtime import jit
@@ -35,7 +36,8 @@ def call(objects: list[bytes], name: str, value: int) -> int:
 
 def test_a_text_is_compiled_once() -> None:
     wanted = {"one": text("one", 1), "two": text("two", 2)}
-    codes.start(wanted, HOST)
+    with Worker() as worker:
+        codes.start(wanted, HOST, worker)
     (first,) = codes.objects(wanted, HOST)
     assert codes.objects(wanted, HOST)[0] is first
     assert read_symbols(first).defined == ("one", "two")
@@ -98,7 +100,8 @@ def test_text_that_is_wrong() -> None:
 
 
 def test_nothing_asked_for() -> None:
-    codes.start({}, HOST)
+    with Worker() as worker:
+        codes.start({}, HOST, worker)
     assert codes.objects({}, HOST) == [] and codes.assembly({}, HOST) == ""
 
 
@@ -106,11 +109,12 @@ def test_nothing_asked_for() -> None:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_does_not_wait_for_a_thread_of_its_parent() -> None:
     wanted = {"one": text("one", 1)}
-    codes.start(wanted, HOST)
-    child = os.fork()
-    if child == 0:
-        done = call(codes.objects(wanted, HOST), "one", 5) == 6
-        os._exit(0 if done else 1)
+    with Worker() as worker:
+        codes.start(wanted, HOST, worker)
+        child = os.fork()
+        if child == 0:
+            done = call(codes.objects(wanted, HOST), "one", 5) == 6
+            os._exit(0 if done else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert call(codes.objects(wanted, HOST), "one", 5) == 6
 
