@@ -7,19 +7,13 @@ truth values are visible (`ui8`, `i1`); `storage` is what memory holds after low
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from phalanx.dialects.errors import DTypeError
 from phalanx.dialects.records import record
-
-try:
-    import ml_dtypes
-except ImportError:  # the runtime alone needs NumPy only; elements are then two bytes without arithmetic
-    _BFLOAT16 = np.dtype("V2")
-else:
-    _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 KINDS = "biufc"  # bool, signed, unsigned, float, complex; later kinds win a promotion
 
@@ -32,15 +26,19 @@ class DType:
     short: str
     kind: str
     bits: int
-    numpy: np.dtype[Any]
     element: str
     storage: str
     compute: str
 
+    @functools.cached_property
+    def numpy(self) -> np.dtype[Any]:
+        """NumPy's type of the same elements."""
+        return _numpy_bfloat16() if self.name == "bfloat16" else np.dtype(self.name)
+
     @property
     def itemsize(self) -> int:
         """Size of one element in memory, in bytes."""
-        return self.numpy.itemsize
+        return self.bits // 8
 
     @property
     def is_float(self) -> bool:
@@ -85,26 +83,33 @@ class DType:
         return dtype_of, (self.name,)
 
 
-def _make(name: str, short: str, kind: str, bits: int, numpy: Any, element: str, storage: str = "",
-          compute: str = "") -> DType:
+def _numpy_bfloat16() -> np.dtype[Any]:
+    try:
+        import ml_dtypes  # a twentieth of the time that importing Phalanx takes, for one type
+    except ImportError:  # the runtime alone needs NumPy only; elements are then two bytes without arithmetic
+        return np.dtype("V2")
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _make(name: str, short: str, kind: str, bits: int, element: str, storage: str = "", compute: str = "") -> DType:
     storage = storage or element
-    return DType(name, short, kind, bits, np.dtype(numpy), element, storage, compute or storage)
+    return DType(name, short, kind, bits, element, storage, compute or storage)
 
 
 # Rows of one kind stand in order of width.
-bool_ = _make("bool", "bool", "b", 8, np.bool_, "i1", "i8", "i1")
-int8 = _make("int8", "i8", "i", 8, np.int8, "i8")
-int16 = _make("int16", "i16", "i", 16, np.int16, "i16")
-int32 = _make("int32", "i32", "i", 32, np.int32, "i32")
-int64 = _make("int64", "i64", "i", 64, np.int64, "i64")
-uint8 = _make("uint8", "u8", "u", 8, np.uint8, "ui8", "i8")
-uint16 = _make("uint16", "u16", "u", 16, np.uint16, "ui16", "i16")
-uint32 = _make("uint32", "u32", "u", 32, np.uint32, "ui32", "i32")
-uint64 = _make("uint64", "u64", "u", 64, np.uint64, "ui64", "i64")
-float16 = _make("float16", "f16", "f", 16, np.float16, "f16")
-bfloat16 = _make("bfloat16", "bf16", "f", 16, _BFLOAT16, "bf16")
-float32 = _make("float32", "f32", "f", 32, np.float32, "f32")
-float64 = _make("float64", "f64", "f", 64, np.float64, "f64")
+bool_ = _make("bool", "bool", "b", 8, "i1", "i8", "i1")
+int8 = _make("int8", "i8", "i", 8, "i8")
+int16 = _make("int16", "i16", "i", 16, "i16")
+int32 = _make("int32", "i32", "i", 32, "i32")
+int64 = _make("int64", "i64", "i", 64, "i64")
+uint8 = _make("uint8", "u8", "u", 8, "ui8", "i8")
+uint16 = _make("uint16", "u16", "u", 16, "ui16", "i16")
+uint32 = _make("uint32", "u32", "u", 32, "ui32", "i32")
+uint64 = _make("uint64", "u64", "u", 64, "ui64", "i64")
+float16 = _make("float16", "f16", "f", 16, "f16")
+bfloat16 = _make("bfloat16", "bf16", "f", 16, "bf16")
+float32 = _make("float32", "f32", "f", 32, "f32")
+float64 = _make("float64", "f64", "f", 64, "f64")
 
 ALL: tuple[DType, ...] = (
     bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float16, bfloat16, float32, float64,
@@ -119,7 +124,7 @@ DEFAULT_INT = int32
 DEFAULT_FLOAT = float32
 
 _BY_NAME = {d.name: d for d in ALL} | {d.short: d for d in ALL} | {"bool_": bool_}
-_BY_NUMPY = {d.numpy: d for d in ALL}
+_BY_NUMPY = {d.numpy: d for d in ALL if d is not bfloat16}
 _BY_ELEMENT = {d.element: d for d in ALL}
 
 
@@ -143,7 +148,7 @@ def dtype_of(value: Any) -> DType:
         return DEFAULT_FLOAT
     try:
         # NumPy would take None for float64.
-        found = None if value is None else _BY_NUMPY.get(np.dtype(value).newbyteorder("="))
+        found = None if value is None else _of_numpy(np.dtype(value).newbyteorder("="))
     except (TypeError, ValueError, SyntaxError):
         found = None
     if found is None:
@@ -152,6 +157,11 @@ def dtype_of(value: Any) -> DType:
             hint="one of " + ", ".join(d.name for d in ALL),
         )
     return found
+
+
+def _of_numpy(dtype: np.dtype[Any]) -> DType | None:
+    found = _BY_NUMPY.get(dtype)
+    return bfloat16 if found is None and dtype.kind == "V" and dtype == bfloat16.numpy else found
 
 
 def from_element(text: str) -> DType:

@@ -211,15 +211,37 @@ def _annotations(cls: type[Any]) -> dict[str, Any]:
     if cls is Op or cls.__module__ == "builtins":
         return {}
     names = vars(sys.modules[cls.__module__])
-    return {name: _evaluated(text, names) for name, text in inspect.get_annotations(cls).items()}
+    return {name: _evaluated(text, names) for name, text in cls.__annotations__.items()}
+
+
+# By identity of what is subscripted and with what, which are kept: `Operand[Number]` stands in a hundred classes.
+_subscripted: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
 
 
 def _evaluated(text: Any, names: dict[str, Any]) -> Any:
     """What an annotation stands for. `Operand[Number]` and its like are looked up: two hundred compiles take a while."""
     head, _, rest = text.partition("[") if isinstance(text, str) else ("", "", "")
     if head in names and rest[:-1] in names:
-        return names[head][names[rest[:-1]]]
+        generic, argument = names[head], names[rest[:-1]]
+        known = _subscripted.get((id(generic), id(argument)))
+        if known is None:
+            known = _subscripted[id(generic), id(argument)] = generic, argument, generic[argument]
+        return known[2]
     return eval(text, names) if isinstance(text, str) else text  # as `inspect.get_annotations(eval_str=True)` does
+
+
+# By identity of the annotation, which is kept.
+_marks: dict[int, tuple[Any, _Mark | None, Any]] = {}
+
+
+def _mark_of(annotation: Any) -> tuple[_Mark | None, Any]:
+    """What kind of field an annotation makes, None for none, and what stands in its brackets."""
+    known = _marks.get(id(annotation))
+    if known is None:
+        mark = next((m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, _Mark)), None)
+        argument = typing.get_args(annotation)[0] if mark is not None else None
+        known = _marks[id(annotation)] = annotation, mark, argument
+    return known[1:]
 
 
 def _fields(cls: type[Op]) -> tuple[list[Field], list[Field], list[str]]:
@@ -230,10 +252,9 @@ def _fields(cls: type[Op]) -> tuple[list[Field], list[Field], list[str]]:
     attributes: list[Field] = []
     problems: list[str] = []
     for name, annotation in hints.items():
-        mark = next((m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, _Mark)), None)
+        mark, argument = _mark_of(annotation)
         if mark is None:
             continue
-        argument = typing.get_args(annotation)[0]
         if mark is _Mark.ATTRIBUTE:
             default = getattr(cls, name, inspect.Parameter.empty)
             attributes.append(Field(name, annotation=argument, default=default))

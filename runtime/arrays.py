@@ -100,7 +100,7 @@ def found(array: Array, expected: DType | None = None) -> Found:
     try:
         dtype = dtype_of(array.dtype)
     except DTypeError:
-        dtype = DType(str(array.dtype), str(array.dtype), "c", 0, array.dtype, "", "", "")
+        dtype = DType(str(array.dtype), str(array.dtype), "c", 8 * array.itemsize, "", "", "")
     return Found(dtype, array.shape)
 
 

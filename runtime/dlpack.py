@@ -16,7 +16,6 @@ from phalanx.dialects.dtypes import bfloat16
 from phalanx.dialects.errors import DeviceError
 
 HOST_DEVICE = (1, 0)  # kDLCPU
-_BFLOAT16 = bfloat16.numpy
 _CODE_UINT, _CODE_BFLOAT = 1, 4
 
 # Where DLDataType (code: u8, bits: u8, lanes: u16) stands in the managed structure behind each capsule name.
@@ -73,7 +72,7 @@ def export(
         )
     if copy or not knows_read_only:
         array = array.copy()
-    is_bfloat = array.dtype == _BFLOAT16
+    is_bfloat = array.dtype == bfloat16.numpy
     source = array.view(np.uint16) if is_bfloat else array
     capsule = source.__dlpack__(max_version=max_version) if knows_read_only else source.__dlpack__()
     if is_bfloat:
@@ -106,7 +105,7 @@ def import_array(value: Any, *, device: object = None, copy: bool | None = None)
         element[0] = _CODE_UINT
     carrier: Any = _Carrier(capsule)  # NumPy's stub knows only the protocol before 1.0
     array = np.from_dlpack(carrier)
-    return array.view(_BFLOAT16) if is_bfloat else array
+    return array.view(bfloat16.numpy) if is_bfloat else array
 
 
 def _request(value: Any, wanted: dict[str, Any], copy: bool | None) -> object:

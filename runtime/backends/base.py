@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -62,7 +62,7 @@ class Backend(ABC):
     """
 
     name: str
-    dtypes: frozenset[DType]
+    dtypes: Collection[DType]
 
     @property
     @abstractmethod

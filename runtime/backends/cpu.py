@@ -40,7 +40,7 @@ class CpuBackend(Backend):
     """
 
     name = "cpu"
-    dtypes = frozenset(ALL)
+    dtypes = ALL
 
     def __init__(self) -> None:
         self._operations = 0

@@ -46,7 +46,7 @@ class NullBackend(Backend):
     """Shapes and dtypes only; `operations` counts runs by op name."""
 
     name = "null"
-    dtypes = frozenset(ALL)
+    dtypes = ALL
 
     def __init__(self) -> None:
         self.operations: Counter[str] = Counter()
