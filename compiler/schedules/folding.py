@@ -54,7 +54,7 @@ class Folding(Walk):
             return 0
         rows, width = self.domain.sizes[self.reduced_loops[-1]], self.domain.sizes[self.lane]
         elements = [element_bytes(access.view.element) for access in self.domain.accesses.values()]
-        if not isinstance(width, int) or width * max(elements, default=1) > NARROW_ROW_BYTES:
+        if not isinstance(width, int) or not 0 < width * max(elements, default=1) <= NARROW_ROW_BYTES:
             return 0
         count = FOLDED // width
         if isinstance(rows, int):

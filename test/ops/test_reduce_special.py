@@ -175,3 +175,9 @@ def test_named_sizes(compiler: str) -> None:
     assert every == [False, True]
     assert product == [[4, 5, 6], [1, 2, 0]]
     assert highest == [[4, 5, 6]]
+
+
+@pytest.mark.parametrize("shape", [(5, 0), (0, 0), (300, 0), (0, 3)])
+def test_columns_of_no_elements_or_no_columns(shape: tuple[int, int], compiler: str) -> None:
+    x = np.ones(shape, np.float32)
+    np.testing.assert_array_equal(run(lambda a: px.sum(a, axis=0), x, compiler=compiler).numpy(), x.sum(axis=0))
