@@ -177,6 +177,7 @@ def test_named_sizes(compiler: str) -> None:
     assert highest == [[4, 5, 6]]
 
 
+@pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("shape", [(5, 0), (0, 0), (300, 0), (0, 3)])
 def test_columns_of_no_elements_or_no_columns(shape: tuple[int, int], compiler: str) -> None:
     x = np.ones(shape, np.float32)
