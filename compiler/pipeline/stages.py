@@ -79,6 +79,7 @@ def cpu_stages(*, isa: str = "host", threads: bool = True, fuse: bool = True, fa
         ), forbids=("px",)),
         Stage("clusters", (
             (f"px-form-clusters{{fuse={_word(fuse)}}}", "group array ops into loop nests, plan memory, write driver"),
+            ("px-loop-ranges", "indices made from counters of loops need no bounds where the counter has them"),
         ), forbids=("px",)),
         Stage("scheduled", (
             (f"px-schedule-loops{{isa={isa} threads={_word(threads)} prepack={_word(prepack)}}}",
