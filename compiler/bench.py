@@ -226,7 +226,7 @@ def arrays_for(avals: Sequence[Aval]) -> list[np.ndarray[Any, Any]]:
     arrays = []
     for aval in avals:
         if not aval.is_static:
-            raise ArgumentError(f"bench: {aval} has a size without a value", hint="give numbers: --arg x=f32[8,64]")
+            raise ArgumentError(f"arguments: {aval} has a size without a value", hint="give numbers: --arg x=f32[8,64]")
         shape = tuple(int(size) for size in aval.shape)
         integers = aval.dtype.kind in "biu"
         drawn = random.integers(0, 2, shape) if integers else random.standard_normal(shape)

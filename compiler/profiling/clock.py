@@ -7,7 +7,7 @@ themselves, three numbers each (site, start, end) until there is no more room. O
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,9 +52,9 @@ class Clock:
         return [int(n) for n in self._log[_HEADER:_HEADER + 2 * self._sites:2]]
 
     @property
-    def nanoseconds(self) -> list[int]:
-        """Time in each site, added up."""
-        return [int(n) for n in self._log[_HEADER + 1:_HEADER + 2 * self._sites:2]]
+    def nanoseconds(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Time in each site, added up so far."""
+        return self._log[_HEADER + 1:_HEADER + 2 * self._sites:2].copy()
 
     @property
     def missed(self) -> int:

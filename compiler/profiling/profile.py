@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from mlir import ir
 
 from phalanx.compiler import config, native
@@ -78,24 +79,27 @@ def _profile(compiled: Any, leaves: Sequence[Any], seconds: float) -> Profile:
     buffers = [leaf.storage if hasattr(leaf, "storage") else tensor_of(leaf, aval, backend).storage
                for leaf, aval in zip(leaves, traced.inputs, strict=True)]
     buffers += [tensor.storage for tensor in traced.hidden]
-    whole = _run(executable, buffers, clock, seconds)
-    rows = _rows(sites, clock, clusters, work, len(whole))
+    whole, parts = _run(executable, buffers, clock, seconds)
+    rows = _rows(sites, clock.calls, parts, clusters, work)
     limits = measure_limits(config.get("num_threads") or threads.get_threads())
     return Profile(traced.name, traced.origin, rows, statistics.median(whole), len(whole), limits,
                    [(sites[event.site], event.start, event.end) for event in clock.events()], clock.missed)
 
 
-def _run(executable: Executable, buffers: list[Any], clock: Clock, seconds: float) -> list[float]:
-    """Seconds of each whole call, the clock read in between; one call before to warm up."""
+def _run(executable: Executable, buffers: list[Any], clock: Clock, seconds: float,
+         ) -> tuple[list[float], np.ndarray[Any, np.dtype[np.int64]]]:
+    """Seconds of each whole call, and the nanoseconds of its sites, a row a call; one call before to warm up."""
     executable(buffers)
     clock.clear()
     whole: list[float] = []
+    sums = [clock.nanoseconds]
     stop = time.perf_counter() + seconds
     while len(whole) < _FEWEST_RUNS or (time.perf_counter() < stop and len(whole) < _MOST_RUNS):
         start = time.perf_counter()
         executable(buffers)
         whole.append(time.perf_counter() - start)
-    return whole
+        sums.append(clock.nanoseconds)
+    return whole, np.diff(np.stack(sums), axis=0)
 
 
 def _work(recording: Any) -> dict[str, Work]:
@@ -106,12 +110,17 @@ def _work(recording: Any) -> dict[str, Work]:
                 for view in module.body.operations if "px.cluster" in view.operation.attributes}
 
 
-def _rows(sites: Sequence[str], clock: Clock, clusters: dict[str, ClusterInfo], work: dict[str, Work],
-          runs: int) -> list[Row]:
-    """A row for each cluster, the dearest first; sites of one cluster are added up."""
+def _rows(sites: Sequence[str], counts: Sequence[int], parts: np.ndarray[Any, np.dtype[np.int64]],
+          clusters: dict[str, ClusterInfo], work: dict[str, Work]) -> list[Row]:
+    """A row for each cluster, the dearest first; sites of one cluster are added up.
+
+    Times are medians over the calls of the function, as the time of the whole is: what else the machine did in some of
+    them stays out of both.
+    """
+    runs = len(parts)
     calls: dict[str, int] = {}
-    spent: dict[str, int] = {}
-    for name, count, nanoseconds in zip(sites, clock.calls, clock.nanoseconds, strict=True):
+    spent: dict[str, np.ndarray[Any, Any]] = {}
+    for name, count, nanoseconds in zip(sites, counts, parts.T, strict=True):
         calls[name] = calls.get(name, 0) + count
         spent[name] = spent.get(name, 0) + nanoseconds
     rows = []
@@ -119,5 +128,6 @@ def _rows(sites: Sequence[str], clock: Clock, clusters: dict[str, ClusterInfo], 
         info = clusters.get(name)
         known = work.get(name, Work(None, None))
         kind, lines, words = (info.kind, info.lines, info.schedule) if info else ("copy", (), "")
-        rows.append(Row(name, kind, count / runs, 1e-9 * spent[name] / runs, known.flops, known.nbytes, lines, words))
+        seconds = 1e-9 * float(np.median(spent[name]))
+        rows.append(Row(name, kind, count / runs, seconds, known.flops, known.nbytes, lines, words))
     return sorted(rows, key=lambda row: -row.seconds)

@@ -11,6 +11,7 @@ import pytest
 
 import phalanx as px
 from phalanx.compiler.profiling import Limits, kernels, measure_limits, profile, rates
+from phalanx.compiler.profiling.profile import _rows
 from phalanx.compiler.profiling.report import Profile, Row
 
 
@@ -155,3 +156,10 @@ def test_the_verb(tmp_path):
     assert cluster["flops"] == 2 * 64 * 64 and cluster["lines"] == ["model.py:5"]
     wrong = subprocess.run([*command, "--format", "xml"], capture_output=True, text=True, check=False)
     assert wrong.returncode != 0 and "expected table or json" in wrong.stderr
+
+
+def test_times_are_medians_over_the_calls():
+    """A call in which the machine did something else says nothing about the others."""
+    parts = np.asarray([[10, 5, 1], [10, 5, 1], [10_000, 5, 1]])
+    rows = _rows(["a", "b", "a"], [3, 6, 3], parts, {}, {})
+    assert [(row.name, row.calls, round(row.seconds * 1e9)) for row in rows] == [("a", 2, 11), ("b", 2, 5)]
