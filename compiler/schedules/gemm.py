@@ -56,6 +56,9 @@ LEAST_VECTOR_BYTES = 16
 READ_COST = 24, 4
 """Multiply-adds in the time it takes to fetch an element of the left and of the right operand where it stands."""
 
+WIDENED_ROWS = 2
+"""A narrow right operand used for at most this many register blocks of rows is widened as it is read."""
+
 SHARED_ROWS = 4
 """Threads get multiples of this many rows: the rest of a register block is then not slow."""
 
@@ -106,6 +109,7 @@ class Gemm(ProductLoops):
         super().__init__(cluster, product, workspace, shared)
         self.product = product
         self.rows, self.columns = product.rows, product.columns
+        self.masks_narrow = isa.vector_bits >= 512
         left, right = product.left.coefficients, product.right.coefficients
         self.blocking = choose(
             isa,
@@ -165,7 +169,13 @@ class Gemm(ProductLoops):
     def packs_right(self) -> bool:
         if self._panels is not None:
             return False
-        return self.blocking.pack_right or self.right_packing.source != self.product.element
+        return self.blocking.pack_right or (self.right_packing.source != self.product.element and not self._widens_right())
+
+    def _widens_right(self) -> bool:
+        """Whether the right operand is widened as it is read: for few rows that is less than packing it."""
+        rows, columns = static(self.sizes[self.rows]), self.sizes[self.columns]
+        whole = isinstance(columns, int) and columns % self.blocking.width == 0
+        return rows <= WIDENED_ROWS * self.blocking.rows and (whole or self.masks_narrow)
 
     @property
     def _panels(self) -> tuple[str, int] | None:
@@ -173,6 +183,11 @@ class Gemm(ProductLoops):
         if self.prepacked is not None:
             return self.product.right.view.pointer, self.prepacked.depth
         return (self.ahead.pointer, self.ahead.depth) if self.ahead is not None else None
+
+    def _narrow(self) -> str:
+        """The element type of a right operand that the kernel widens."""
+        source = self.right_packing.source
+        return source if self.right_panels is None and self._panels is None and source != self.product.element else ""
 
     def _lost(self, cut: Cut) -> float:
         """Parts are not equal, and what all of them read is read, and packed, by every one."""
@@ -369,7 +384,7 @@ class Gemm(ProductLoops):
 
         whole_depth = block.depth.length == self.sizes[self.depth] and not self.product.sums
         strip = Strip(self.product.element, count, blocking.vectors, blocking.lanes, packed, adds=not whole_depth,
-                      spread=self.row_places is not None, deep=self.depth_places is not None)
+                      spread=self.row_places is not None, deep=self.depth_places is not None, narrow=self._narrow())
         columns, total = block.columns.length, self.sizes[self.columns]
         if isinstance(total, int) and total % blocking.width == 0:
             call(strip, 0, columns)  # blocks and the shares of threads are whole panels

@@ -28,7 +28,7 @@ class Strip:
     `spread` reads from a table where each row of the left operand starts, `deep` how far each depth is from there.
     `tail` takes fewer columns than its vectors have; `guarded` then does not read the right operand behind them. `last` are
     the lanes of a tail's last vector where the number of columns is known, and the other vectors are then whole; `full` says
-    that this one is whole too.
+    that this one is whole too. `narrow` is the element type of a right operand that is widened as it is read.
     `adds` can add to the target, the others overwrite it.
     """
 
@@ -44,6 +44,7 @@ class Strip:
     deep: bool = False
     last: int = 0
     full: bool = False
+    narrow: str = ""
 
     @property
     def widths(self) -> list[int]:
@@ -57,7 +58,8 @@ class Strip:
         >>> Strip("f32", 6, 2, 8).name
         'px_multiply_f32_6x2x8'
         """
-        notes = f"_packed{self.packed}" if self.packed else ""
+        notes = f"_{self.narrow}" if self.narrow else ""
+        notes += f"_packed{self.packed}" if self.packed else ""
         notes += "_spread" if self.spread else ""
         notes += "_deep" if self.deep else ""
         notes += f"_tail{self.last or ''}" if self.tail else ""
@@ -75,7 +77,7 @@ def strip_kernel(shared: Shared, strip: Strip) -> str:
     columns (whole panels, but for a tail); whether to add to the target (0: overwrite it). With `spread`: the table of
     rows, and which of its entries is the first row's. With `deep`: the table of depths.
     """
-    arguments = [(name, strip.element) for name in ("left", "right", "target")]
+    arguments = [("left", strip.element), ("right", strip.narrow or strip.element), ("target", strip.element)]
     arguments += [(name, "index") for name in _ARGUMENTS]
     if strip.spread:
         arguments += [("table", "i64"), ("first", "index")]
@@ -131,7 +133,7 @@ class _Kernel:
             base = writer.add(right, writer.mul(depth, "%right_step"))
             along = routine.load("depths", depth) if strip.deep else writer.mul(depth, self.left_step)
             columns = [
-                routine.get("right", writer.add(base, vector * strip.lanes), lanes, guard[vector])
+                self._column(writer.add(base, vector * strip.lanes), lanes, guard[vector])
                 for vector, lanes in enumerate(self.widths)
             ]
             results: list[str] = []
@@ -164,6 +166,11 @@ class _Kernel:
             writer.conditional(writer.compare("eq", "%add", 0), overwrite, add)
         else:
             overwrite()
+
+    def _column(self, place: Index, lanes: int, mask: str | None) -> str:
+        """A vector of the right operand."""
+        value = self.routine.get("right", place, lanes, mask)
+        return self.routine.widen(value, self.strip.narrow or self.strip.element, self.strip.element, lanes)
 
     def _prefetch(self, target: Index) -> None:
         """The target's lines are on their way while the sums are made."""
