@@ -37,4 +37,3 @@ def borrowed(isa: Isa) -> Iterator[TargetMachine]:
         yield machine
     finally:
         give_back(machine)
-
