@@ -132,7 +132,10 @@ class Gemm(ProductLoops):
         self.at_once = self.holder is None and self.blocking.depth_block == self.sizes[self.depth] and not product.sums
         if self.holder is None and not self.at_once:
             block = self.blocking.rows
-            self.row_block = min(self.row_block, max(TILE_ROWS // block, 1) * block)
+            # Where the right operand is packed for every block of rows, there are as many as the second-level cache holds.
+            line = self.blocking.column_block * element_bytes(product.element)
+            most = max(TILE_ROWS, isa.l2_bytes // 2 // line) if self.packs_right else TILE_ROWS
+            self.row_block = min(self.row_block, max(most // block, 1) * block)
         self.left_panels: View | None = None
         self.right_panels: View | None = None
         self.tile: View | None = None

@@ -135,9 +135,9 @@ def find_product(cluster: Cluster, spread: bool = False) -> Product | VectorProd
 def _spread(builder: DomainBuilder, product: Product, even: Product) -> Product | None:
     """The product with the left operand's steps, turned so that only those are uneven; None where that does not help."""
     for turned in (product, product.turned()):
-        across = _steps(builder, turned, turned.columns, turned.right)
-        along = _steps(builder, turned, turned.depth, turned.right)
-        if len(across) > 1 or len(along) > 1:
+        loops = range(len(turned.domain.sizes))
+        uneven = {loop for loop in loops if len(_steps(builder, turned, loop, turned.left)) > 1}
+        if uneven - {turned.rows, turned.depth} or any(len(_steps(builder, turned, loop, turned.right)) > 1 for loop in loops):
             continue
         rows, depth = (_steps(builder, turned, loop, turned.left) for loop in (turned.rows, turned.depth))
         side_by_side = even.right.coefficients[even.columns] == 1 and static(even.size(even.columns)) >= LONG

@@ -15,7 +15,7 @@ from phalanx.dialects.errors import ArgumentError, DTypeError, ShapeError
 from phalanx.dialects.kinds import Sample, ScalarScope, WindowContraction, emit, sample_values
 from phalanx.dialects.opdef import Attr, Ints, Number, Operand, composite, op
 from phalanx.dialects.px.contract import accumulator
-from phalanx.dialects.px.shape import as_tensor, reshape, reverse
+from phalanx.dialects.px.shape import as_tensor, concatenate, filled, reshape, reverse
 from phalanx.dialects.px.slicing import pad, slice_
 from phalanx.dialects.px.windows import fitting, reach, whole_numbers
 from phalanx.dialects.requirements import at_least
@@ -60,7 +60,7 @@ class window_product(WindowContraction):
         lhs, rhs = avals
         if lhs.dtype is not rhs.dtype:
             raise DTypeError(f"window_product: operands have different dtypes, got {lhs} and {rhs}")
-        sizes = _loop_sizes(lhs, rhs, attrs)
+        sizes = _loop_sizes(lhs.shape, rhs.shape, attrs)
         missing = [loop for loop in range(attrs["rank"]) if loop not in sizes]
         if missing:
             raise ShapeError(f"window_product: no operand gives the size of loop {missing[0]}")
@@ -111,7 +111,7 @@ class window_product(WindowContraction):
     def vjp(ct: Any, out: Any, lhs: Any, rhs: Any, *, left: Ints, inner: Ints, strides: Ints, dilations: Ints,
             right: Ints, rank: int) -> Any:
         attrs = {"left": left, "inner": inner, "strides": strides, "dilations": dilations, "right": right, "rank": rank}
-        return _of_left(ct, lhs, rhs, attrs), _of_right(ct, _reached(lhs, rhs, attrs), right, attrs)
+        return _of_left(ct, lhs.shape, rhs, attrs), _of_right(ct, _reached(lhs, rhs, attrs), right, attrs)
 
     @classmethod
     def batch(cls, size: Size, batched: Sequence[bool], operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
@@ -143,9 +143,9 @@ def _axes(attrs: dict[str, Any]) -> list[tuple[int, int, int, int]]:
     return list(zip(attrs["left"], attrs["inner"], attrs["strides"], attrs["dilations"], strict=True))
 
 
-def _loop_sizes(lhs: Any, rhs: Any, attrs: dict[str, Any]) -> dict[int, Size]:
+def _loop_sizes(lhs: Sequence[Size], rhs: Sequence[Size], attrs: dict[str, Any]) -> dict[int, Size]:
     names = ("left", "inner", "strides", "dilations", "right")
-    return _sizes_of(lhs.shape, rhs.shape, *(attrs[name] for name in names))
+    return _sizes_of(lhs, rhs, *(attrs[name] for name in names))
 
 
 def _sizes_of(lhs: Sequence[Size], rhs: Sequence[Size], left: Ints, inner: Ints, strides: Ints, dilations: Ints,
@@ -173,7 +173,7 @@ def _sizes_of(lhs: Sequence[Size], rhs: Sequence[Size], left: Ints, inner: Ints,
 
 def _reached(lhs: Any, rhs: Any, attrs: dict[str, Any]) -> Any:
     """The part of `lhs` that windows cover: sizes of windows then follow from it and their number."""
-    sizes = _loop_sizes(lhs, rhs, attrs)
+    sizes = _loop_sizes(lhs.shape, rhs.shape, attrs)
     limit = tuple(size if within < 0 else reach(sizes[loop], stride) + reach(sizes[within], dilation) - 1
                   for size, (loop, within, stride, dilation) in zip(lhs.shape, _axes(attrs), strict=True))
     if limit == tuple(lhs.shape):
@@ -193,18 +193,22 @@ def _of_right(ct: Any, lhs: Any, right: Ints, attrs: dict[str, Any]) -> Any:
         "right": tuple(number[loop] for loop in range(attrs["rank"])), "rank": len(right)})
 
 
-def _of_left(ct: Any, lhs: Any, rhs: Any, attrs: dict[str, Any]) -> Any:
-    """The cotangent of the left operand.
+def _of_left(ct: Any, shape: Sequence[Size], rhs: Any, attrs: dict[str, Any]) -> Any:
+    """The cotangent of the left operand, which has this shape.
 
     Place h of an axis takes part for every element k of a window, as window (h - k * dilation) / stride. So the operand
-    that has the windows' loops is spread out and padded, the other one, which has their elements, is reversed, and the
-    product of the two is over windows again.
+    that has the windows' loops is padded, the other one, which has their elements, is reversed, and the product of the
+    two is over windows again. With strides, places are done by what is left of h over the stride.
     """
-    sizes = _loop_sizes(lhs, rhs, attrs)
     mine, other = (ct, list(range(attrs["rank"]))), (rhs, list(attrs["right"]))
-    outer = [loop for loop, within, _, _ in _axes(attrs) if within >= 0]
-    if any(loop not in mine[1] for loop in outer):
+    if any(loop not in mine[1] for loop, within, _, _ in _axes(attrs) if within >= 0):
         mine, other = other, mine
+    sizes: dict[int, Size] = {}
+    for tensor, its in (mine, other):
+        sizes |= dict(zip(its, tensor.shape, strict=True))
+    for axis, (_, within, stride, dilation) in enumerate(_axes(attrs)):
+        if within >= 0 and stride > 1 and dilation == 1 and isinstance(shape[axis], int) and isinstance(sizes[within], int):
+            return _in_turns(ct, shape, rhs, attrs, axis)
     (spread, loops), (flipped, its) = mine, other
     low: list[Size] = [0] * len(loops)
     high, interior = list(low), [0] * len(loops)
@@ -217,7 +221,7 @@ def _of_left(ct: Any, lhs: Any, rhs: Any, attrs: dict[str, Any]) -> Any:
             continue
         place, before = loops.index(loop), (sizes[within] - 1) * dilation
         low[place], interior[place] = before, stride - 1
-        high[place] = lhs.shape[axis] - reach(sizes[loop], stride)
+        high[place] = shape[axis] - reach(sizes[loop], stride)
         inner[place], dilations[place] = within, dilation
         back.append(its.index(within))
     if any(low) or any(high) or any(interior):
@@ -225,11 +229,34 @@ def _of_left(ct: Any, lhs: Any, rhs: Any, attrs: dict[str, Any]) -> Any:
                       {"low": tuple(low), "high": tuple(high), "interior": tuple(interior)})
     if back:
         flipped = emit(reverse, [flipped], {"axes": tuple(sorted(back))})
-    number |= {loop: lhs.ndim + n for n, loop in enumerate(sorted({*loops, *its} - set(number)))}
+    number |= {loop: len(shape) + n for n, loop in enumerate(sorted({*loops, *its} - set(number)))}
     return emit(window_product, [spread, flipped], {
         "left": tuple(number[loop] for loop in loops), "inner": tuple(number[w] if w >= 0 else -1 for w in inner),
         "strides": (1,) * len(loops), "dilations": tuple(dilations),
-        "right": tuple(number[loop] for loop in its), "rank": lhs.ndim})
+        "right": tuple(number[loop] for loop in its), "rank": len(shape)})
+
+
+def _in_turns(ct: Any, shape: Sequence[Size], rhs: Any, attrs: dict[str, Any], axis: int) -> Any:
+    """The cotangent of the left operand, place 0, stride, 2 * stride, ... of an axis first, then 1, stride + 1, ..."""
+    _, within, stride, _ = _axes(attrs)[axis]
+    of_ct = within < attrs["rank"]
+    source, at = (ct, within) if of_ct else (rhs, attrs["right"].index(within))
+    count = -(-int(shape[axis]) // stride)
+    fewer = (*shape[:axis], count, *shape[axis + 1:])
+    single = attrs | {"strides": tuple(1 if a == axis else n for a, n in enumerate(attrs["strides"]))}
+    parts = []
+    for first in range(stride):
+        if first >= source.shape[at]:  # no element of a window is there
+            parts.append(filled((*fewer[:axis + 1], 1, *fewer[axis + 1:]), 0, ct.dtype))
+            continue
+        start = tuple(first if a == at else 0 for a in range(source.ndim))
+        steps = tuple(stride if a == at else 1 for a in range(source.ndim))
+        some = emit(slice_, [source], {"start": start, "limit": source.shape, "strides": steps})
+        part = _of_left(some, fewer, rhs, single) if of_ct else _of_left(ct, fewer, some, single)
+        parts.append(reshape(part, (*fewer[:axis + 1], 1, *fewer[axis + 1:])))
+    joined = emit(concatenate, parts, {"axis": axis + 1})
+    whole = reshape(joined, (*shape[:axis], count * stride, *shape[axis + 1:]))
+    return emit(slice_, [whole], {"start": (0,) * len(shape), "limit": tuple(shape), "strides": (1,) * len(shape)})
 
 
 @composite
