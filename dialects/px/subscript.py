@@ -187,8 +187,22 @@ def _range(item: slice, axis: int, size: Size) -> _Range:
         return _Range(axis, size - 1, dims.floor_divide(size + (-step - 1), -step), step, whole=False)
     first = _bound(item.start, size, 0)
     last = _bound(item.stop, size, size)
-    count = dims.maximum(dims.floor_divide(last - first + (step - 1), step), 0)
+    left_out = _left_out(item)
+    span = last - first if left_out is None else dims.maximum(size - left_out, 0)
+    count = dims.maximum(dims.floor_divide(span + (step - 1), step), 0) if step != 1 or left_out is None else span
     return _Range(axis, first, count, step, whole=step == 1 and is_size(first, 0) and last == size)
+
+
+def _left_out(item: slice) -> int | None:
+    """How many elements at the two ends a slice leaves out, when that does not depend on the size: `[2:-1]` leaves out 3.
+
+    What is left then has one form, so that `x[1:]` and `x[:-1]` have the same size.
+    """
+    start, stop = item.start, item.stop
+    if isinstance(start, Dim) or isinstance(stop, Dim):
+        return None
+    first, last = (0 if end is None else operator.index(end) for end in (start, stop))
+    return first - last if first >= 0 and (stop is None or last < 0) else None
 
 
 def _bound(value: Any, size: Size, default: Size) -> Size:

@@ -146,3 +146,19 @@ def test_rows_of_every_length(columns: int, dtype: Any) -> None:
     """Elements that whole vectors leave over, in place and not."""
     x = (random(7, columns) * 9).astype(dtype)
     check(lambda x: (x[:, 1:] - x[:, :-1], x.at[1:, 1:].add(x[1:, 1:])), (x,), None, 0.0)
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: x[1:] - x[:-1], lambda x: x[2:] - 2.0 * x[1:-1] + x[:-2], lambda x: x[1::2] + x[1:][::2],
+    lambda x: x[3:-2:3] * 2.0, lambda x: x.at[1:].add(x[:-1]), lambda x: x.at[1:-1].set(0.5 * (x[2:] + x[:-2])), lambda x: x[-2:], lambda x: x[1:3]])
+@pytest.mark.parametrize("compiler", ["mlir", "evaluator"])
+def test_parts_of_named_sizes_meet(function: Callable[..., Any], compiler: str) -> None:
+    with px.options(compiler=compiler):
+        compiled = px.compile(function, "f64[n]")
+        for size in (1, 2, 3, 4, 5, 6, 9, 40):
+            x = random(size)
+            with px.use_backend("numpy"), px.options(compiler="evaluator"):
+                expected = function(px.asarray(x)).numpy()
+            found = compiled(x).numpy()
+            assert found.shape == expected.shape
+            np.testing.assert_allclose(found, expected, rtol=1e-14)
