@@ -141,3 +141,15 @@ def test_an_arranged_function_computes_the_same():
     assert len(function.compiled) == 2
     np.testing.assert_allclose(arranged[0], usual[0], rtol=1e-5)
     np.testing.assert_array_equal(arranged[1], usual[1])
+
+
+@pytest.mark.parametrize("name", isa.names())
+def test_copies_stay_loops(name):
+    assert ("no-builtin-memcpy", "") in isa.isa(name).function_attributes
+
+
+def test_a_copy_of_rows_calls_nothing():
+    x = np.arange(64 * 64, dtype=np.float32).reshape(64, 64)
+    compiled = px.compile(lambda x: px.concatenate([x[:, 3:], x[:, :3]], axis=1), x)
+    assert np.array_equal(compiled(x), np.concatenate([x[:, 3:], x[:, :3]], axis=1))
+    assert "memcpy" not in compiled.text("asm")
