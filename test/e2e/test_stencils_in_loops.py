@@ -150,7 +150,8 @@ def test_rows_of_every_length(columns: int, dtype: Any) -> None:
 
 @pytest.mark.parametrize("function", [
     lambda x: x[1:] - x[:-1], lambda x: x[2:] - 2.0 * x[1:-1] + x[:-2], lambda x: x[1::2] + x[1:][::2],
-    lambda x: x[3:-2:3] * 2.0, lambda x: x.at[1:].add(x[:-1]), lambda x: x.at[1:-1].set(0.5 * (x[2:] + x[:-2])), lambda x: x[-2:], lambda x: x[1:3]])
+    lambda x: x[3:-2:3] * 2.0, lambda x: x.at[1:].add(x[:-1]), lambda x: x.at[1:-1].set(0.5 * (x[2:] + x[:-2])),
+    lambda x: x[-2:], lambda x: x[1:3]])
 @pytest.mark.parametrize("compiler", ["mlir", "evaluator"])
 def test_parts_of_named_sizes_meet(function: Callable[..., Any], compiler: str) -> None:
     with px.options(compiler=compiler):
