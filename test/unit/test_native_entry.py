@@ -483,7 +483,8 @@ def rounds(count):
         taken = kept_memory[0]
         kept_memory[0] = take(taken, {"y": t})[0]
         rows(x if _ % 2 else x[:3])
-    for bad in ({"a": t}, {"a": t, "c": [t, t]}, {"a": t, "b": [t]}, {"a": t, "b": (t, t)}, None, t, {"a": t, "b": [t, None]}):
+    for bad in ({"a": t}, {"a": t, "c": [t, t]}, {"a": t, "b": [t]}, {"a": t, "b": (t, t)}, None, t,
+                {"a": t, "b": [t, None]}):
         for _ in range(count // 500):
             try:
                 step(bad, t, rate=0.5, kind="sum")
