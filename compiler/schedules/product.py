@@ -137,7 +137,8 @@ def _spread(builder: DomainBuilder, product: Product, even: Product) -> Product 
     for turned in (product, product.turned()):
         loops = range(len(turned.domain.sizes))
         uneven = {loop for loop in loops if len(_steps(builder, turned, loop, turned.left)) > 1}
-        if uneven - {turned.rows, turned.depth} or any(len(_steps(builder, turned, loop, turned.right)) > 1 for loop in loops):
+        others = (len(_steps(builder, turned, loop, turned.right)) for loop in loops)
+        if uneven - {turned.rows, turned.depth} or max(others) > 1:
             continue
         rows, depth = (_steps(builder, turned, loop, turned.left) for loop in (turned.rows, turned.depth))
         side_by_side = even.right.coefficients[even.columns] == 1 and static(even.size(even.columns)) >= LONG
