@@ -10,6 +10,13 @@ import phalanx as px
 RNG = np.random.default_rng(11)
 
 
+@pytest.fixture(autouse=True)
+def same_data():
+    """Each test draws the same numbers whichever tests ran before it."""
+    global RNG
+    RNG = np.random.default_rng(11)
+
+
 def data(*shape, dtype=np.float32):
     return RNG.standard_normal(shape).astype(dtype)
 
@@ -291,10 +298,17 @@ def test_own_keys_in_a_loop():
         return px.fori_loop(0, 3, lambda _, x: attention(x, x, x) + x, x)
 
     x = data(400, 16)
-    expected = x.astype(np.float64)
+    expected, single = x.astype(np.float64), x
     for _ in range(3):
         expected = attention64(expected, expected, expected) + expected
-    agree(px.jit(function)(x), expected, 1e-5)
+        scores = single @ single.T / np.float32(4)
+        powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        single = powers / powers.sum(axis=-1, keepdims=True) @ single + single
+    # every turn makes the rounding errors of the turn before larger: NumPy's own in float32 are the measure
+    error, usual = np.abs(px.jit(function)(x).numpy() - expected), np.abs(single - expected)
+    assert single.dtype == np.float32
+    assert error.mean() <= 1.3 * usual.mean()
+    assert error.max() <= 3 * usual.max()
 
 
 def test_donated_argument_is_not_overwritten_too_early():
