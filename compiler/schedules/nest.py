@@ -61,6 +61,8 @@ class Nest(Folding):
 
     def emit(self) -> None:
         """Writes the whole nest."""
+        if self._has_short_columns():
+            self.lane = None
         self.written_out = self._is_written_out()
         self.lines = {}
         for node, holder in self.plan.holder.items():
@@ -158,6 +160,10 @@ class Nest(Folding):
     def _is_written_out(self) -> bool:
         """Whether rows are so short that a loop along them would be all there is to make vectors of."""
         return self.lane is None and len(self.reduced_loops) == 1 and self._is_short([*self.kept_loops, *self.reduced_loops])
+
+    def _has_short_columns(self) -> bool:
+        """Whether columns are so short that lanes need no scratch: each is written out, and vectors go along the lanes."""
+        return self.lane is not None and len(self.reduced_loops) == 1 and self._is_short([self.lane, *self.reduced_loops])
 
     def _is_short(self, loops: Sequence[int], longest: int = SHORT_ROW) -> bool:
         """Whether the innermost of several loops is short enough to be written out."""
