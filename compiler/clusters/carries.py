@@ -7,6 +7,8 @@
   where it is.
 * preset: ping-pong for stencils. Every iteration replaces the same fixed regions, so both buffers get the
   initial value once and the rest is never copied again.
+* follows: the next value is the present one of another carry, as in `new, u = f(u, old), u`. Only pointers move;
+  the carry in front writes round a ring of one buffer more than there are values alive.
 """
 
 from __future__ import annotations
@@ -58,6 +60,33 @@ def decide(node: Node, entry: set[Any]) -> None:
             carry.mode = "preset"
         else:
             carry.mode = "ping-pong"
+    _follow(control, body)
+
+
+def _follow(control: Control, body: Block) -> None:
+    """Find the carries whose next value is the present one of a carry with rotating buffers, and so on from those."""
+    waiting = [carry for carry in control.carries if carry.mode == "ping-pong" and _front(carry, control, body) is not None]
+    for leader in control.carries:
+        if leader.mode not in ("ping-pong", "preset") or leader in waiting:
+            continue
+        last = leader
+        while control.trips is None or control.trips >= len(leader.followers) + 2:
+            following = next((carry for carry in waiting if _front(carry, control, body) is last), None)
+            if following is None:
+                break
+            waiting.remove(following)
+            following.mode = "follows"
+            leader.followers.append(following)
+            last = following
+
+
+def _front(carry: Carry, control: Control, body: Block) -> Carry | None:
+    """The other carry whose whole present value is the next one of `carry`."""
+    following: Ref = body.results[carry.index]
+    for other in control.carries:
+        if other is not carry and other.inside is following.tensor and following.whole:
+            return other if other.inside.strides == carry.inside.strides else None
+    return None
 
 
 def overwrites(following: Ref, old: Tensor, body: Block, entry: set[Any]) -> bool:

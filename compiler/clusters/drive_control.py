@@ -75,8 +75,9 @@ def _branch(driver: Driver, node: Node, payload: Control) -> None:
 class _Loop:
     """One scf.for or scf.while under construction.
 
-    Every carry contributes values to the loop: a scalar one, ping-pong three (current, next, spare
-    buffer; the next iteration gets next, spare, next), in place none.
+    Every carry contributes values to the loop: a scalar one, in place none, ping-pong its current buffer and a
+    ring of the buffers to write (the next iteration gets the first of the ring as current, and the ring turned by
+    one), one that follows its current buffer (the next iteration gets that of the carry in front).
     """
 
     def __init__(self, driver: Driver, node: Node, payload: Control) -> None:
@@ -96,6 +97,8 @@ class _Loop:
                 self.starts.append(_scalar_result(self.driver, carry.init))
             elif carry.mode == "in place":
                 self._start_in_place(carry)
+            elif carry.mode == "follows":
+                self._start_pointers(carry, [])
             else:
                 self._start_rotating(carry)
         if self.payload.trips == 0:
@@ -118,22 +121,32 @@ class _Loop:
             self.driver.copy(carry.init, place)
 
     def _start_rotating(self, carry: Carry) -> None:
-        place, inside = self._place(carry), carry.inside
-        other = Place(Buffer("arena", inside.nbytes), inside.strides)
-        trips = self.payload.trips
-        # With a known number of iterations the last one writes straight into the result.
-        first, second = (place, other) if trips is None or trips % 2 == 1 else (other, place)
+        ring = self._ring(carry)
         if carry.mode == "preset":
-            self.driver.copy(carry.init, place)
-            self.driver.copy(carry.init, other)
-        if trips == 0 and carry.mode == "ping-pong":
-            self.driver.copy(carry.init, place)
-        home = self.driver.place(carry.init.tensor)
+            for place in ring:
+                self.driver.copy(carry.init, place)
+        if self.payload.trips == 0 and carry.mode == "ping-pong":
+            self.driver.copy(carry.init, self._place(carry))
+        self._start_pointers(carry, ring)
+
+    def _ring(self, carry: Carry) -> list[Place]:
+        """The buffers a rotating carry is written to, in order."""
+        chain, inside, trips = (carry, *carry.followers), carry.inside, self.payload.trips
+        ring = [Place(Buffer("arena", inside.nbytes), inside.strides) for _ in range(len(chain) + 1)]
+        if trips is None and len(chain) == 1:
+            ring[0] = self._place(carry)
+        elif trips is not None:
+            # With a known number of iterations the last ones write straight into the results.
+            for age, member in enumerate(chain):
+                ring[(trips - 1 - age) % len(ring)] = self._place(member)
+        return ring
+
+    def _start_pointers(self, carry: Carry, ring: list[Place]) -> None:
+        home, inside = self.driver.place(carry.init.tensor), carry.inside
         self.driver.touch(home)  # keeps it alive until here
         begin = Place(home.buffer, inside.strides, sizes.add(home.offset, carry.init.view.offset))
-        carry.places = (begin, first, second)
-        element = inside.element
-        self.starts += [self.memory.region(p, inside.nbytes, element) for p in (begin, first, second)]
+        carry.places = (begin, *ring)
+        self.starts += [self.memory.region(place, inside.nbytes, inside.element) for place in carry.places]
 
     def _place(self, carry: Carry) -> Place:
         assert carry.place is not None
@@ -141,11 +154,10 @@ class _Loop:
 
     def _touch_carries(self) -> None:
         for carry in self.payload.carries:
-            if carry.mode in ("ping-pong", "preset"):
-                for place in carry.places:
-                    self.driver.touch(place)
-            elif carry.mode == "in place":
+            if carry.mode == "in place":
                 self.driver.touch(self._place(carry))
+            for place in carry.places:
+                self.driver.touch(place)
         for result in self.payload.results:
             if not _is_scalar(result):
                 self.driver.touch(self.driver.home(result))
@@ -167,17 +179,22 @@ class _Loop:
                 else:
                     self.memory.values[carry.inside] = arguments[slot]
             elif carry.mode != "in place":
-                carry.buffers[0].pointer = arguments[slot]
-                carry.buffers[1].pointer = arguments[slot + 1]
+                for buffer, pointer in zip(carry.buffers, arguments[slot:], strict=False):
+                    buffer.pointer = pointer
 
     def _continue(self, body: Block, arguments: Sequence[Any]) -> list[Any]:
         """The values that start the next iteration."""
-        leaving: list[Any] = []
+        leaving = list(arguments)
         for carry, slot in zip(self.payload.carries, self.slots, strict=True):
             if carry.mode == "scalar":
-                leaving.append(_scalar_result(self.driver, body.results[carry.index]))
-            elif carry.mode != "in place":
-                leaving += [arguments[slot + 1], arguments[slot + 2], arguments[slot + 1]]
+                leaving[slot] = _scalar_result(self.driver, body.results[carry.index])
+            elif carry.mode in ("ping-pong", "preset"):
+                first, *rest = arguments[slot + 1 : slot + len(carry.places)]
+                leaving[slot : slot + len(carry.places)] = [first, *rest, first]
+                front = slot
+                for follower in carry.followers:
+                    behind = self.slots[self.payload.carries.index(follower)]
+                    leaving[behind], front = arguments[front], behind
         return leaving
 
     def _write_for(self) -> list[Any]:
@@ -237,7 +254,7 @@ class _Loop:
 
     def _finish(self, results: list[Any]) -> None:
         for carry, slot in zip(self.payload.carries, self.slots, strict=True):
-            if carry.mode in ("ping-pong", "preset") and self.payload.trips is None:
+            if carry.mode in ("ping-pong", "preset", "follows") and self.payload.trips is None:
                 self._settle(carry, results[slot])
         extra = iter(results[len(self.starts) :])
         for number, result in enumerate(self.payload.results):

@@ -199,11 +199,12 @@ class Carry:
     init: Any  # Ref | ir.Value
     inside: Any  # Tensor | ir.Value: the value at the start of an iteration
     index: int  # which result of the terminator continues it
-    mode: str = "undecided"  # "scalar" | "in place" | "ping-pong" | "preset" | "unchanged"
+    mode: str = "undecided"  # "scalar" | "in place" | "ping-pong" | "preset" | "follows"
     place: Place | None = None  # where the final value is wanted; in place: where it lives all the time
     copy_init: bool = True
     buffers: tuple[Buffer, ...] = ()  # ping-pong: current, next
-    places: tuple[Place, ...] = ()  # ping-pong: initial value, first and second target
+    places: tuple[Place, ...] = ()  # ping-pong: initial value and the targets, in the order they are written
+    followers: list[Carry] = field(default_factory=list)  # ping-pong: each has the value before of the one in front
 
 
 @record(frozen=False, eq=False, repr=False)

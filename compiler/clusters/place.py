@@ -216,11 +216,14 @@ def _place_control(node: Node, control: Control, entry: set[Any]) -> None:
                 forward.home = result.home
             first.append(forward.home if isinstance(forward, Tensor) else None)
         _place_block(control.blocks[0], first, entry)
-    wanted = [
-        None if c.mode == "scalar" else c.place if c.mode == "in place" else Place(c.buffers[1], c.inside.strides)
-        for c in control.carries
-    ]
-    _place_block(control.blocks[-1], wanted, entry)
+    _place_block(control.blocks[-1], [_continued(carry) for carry in control.carries], entry)
+
+
+def _continued(carry: Carry) -> Place | None:
+    """Where the next value of a carry is wanted, None when it needs no place."""
+    if carry.mode in ("scalar", "follows"):
+        return None
+    return carry.place if carry.mode == "in place" else Place(carry.buffers[1], carry.inside.strides)
 
 
 def _final_places(control: Control) -> list[Place | None]:
@@ -246,7 +249,8 @@ def _place_carry(node: Node, control: Control, carry: Carry, place: Place | None
         kept = carry.init.whole and _same_place(carry.init.tensor.home, carry.place)
         carry.copy_init = not (kept or _share(node, carry.init, carry.place))
         return
-    carry.buffers = (Buffer("carried", inside.nbytes), Buffer("carried", inside.nbytes))
+    names = 1 if carry.mode == "follows" else 2
+    carry.buffers = tuple(Buffer("carried", inside.nbytes) for _ in range(names))
     inside.home = Place(carry.buffers[0], inside.strides)
     if carry.mode == "preset":
         inside.preset = carry.buffers[1]
