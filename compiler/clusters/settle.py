@@ -9,6 +9,8 @@ Clusters are formed forwards: an op joins what makes its operands, when nobody k
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from phalanx.compiler.clusters.form import MAX_NODES
 from phalanx.compiler.clusters.model import Block, Cluster, Insert, Node, Operand, Ref, Tensor
 from phalanx.compiler.clusters.sizes import Size
@@ -93,7 +95,7 @@ def _redirect(reader: Node, value: Tensor, whole: Tensor, insert: Insert) -> Non
     operands = [operand for operand in reader.operands if operand.tensor is value]
     if cluster is None or not cluster.is_function or cluster.kind == "contraction" or value in others or not operands:
         return
-    moved = [_access_of_region(operand.access, value, insert) for operand in operands]
+    moved = [_access_of_region(operand.access, reader.domain, value, insert) for operand in operands]
     if any(access is None for access in moved):
         return
     for operand, access in zip(operands, moved, strict=True):
@@ -106,17 +108,26 @@ def _redirect(reader: Node, value: Tensor, whole: Tensor, insert: Insert) -> Non
     whole.readers.append(reader)
 
 
-def _access_of_region(access: Access | None, value: Tensor, insert: Insert) -> Access | None:
-    """An access to the inserted value as one to the region; None when its steps are not those of single dimensions."""
+def _access_of_region(access: Access | None, domain: Sequence[Size], value: Tensor, insert: Insert) -> Access | None:
+    """An access to the inserted value as one to the region; None when its loops do not each walk a dimension of its own."""
     if access is None or access.offset != 0:
         return None
-    strides: dict[Size, Size] = {0: 0}
+    dimensions: dict[Size, tuple[Size, Size]] = {}
     for size, own, there in zip(value.sizes, value.strides, insert.region.strides, strict=True):
         if size == 1:
             continue
-        if own in strides:
+        if own in dimensions or own == 0:
             return None
-        strides[own] = there
-    if any(step not in strides for step in access.steps):
-        return None
-    return Access(insert.region.offset, tuple(strides[step] for step in access.steps))
+        dimensions[own] = size, there
+    steps: list[Size] = []
+    for count, step in zip(domain, access.steps, strict=True):
+        # A loop that leaves its dimension goes on in the next row of the value, but beside the region.
+        found = (count, 0) if step == 0 or count == 1 else dimensions.pop(step, None)
+        if found is None or not _at_most(count, found[0]):
+            return None
+        steps.append(found[1])
+    return Access(insert.region.offset, tuple(steps))
+
+
+def _at_most(count: Size, size: Size) -> bool:
+    return count == size or (isinstance(count, int) and isinstance(size, int) and count <= size)
