@@ -89,6 +89,8 @@ class Avals:
                 for block in region.blocks:
                     self._block(block)
             self._copy(self._yielded(operation.regions[0].blocks[0]), list(operation.results))
+        elif name == "arith.select" and is_tensor(operation.results[0]):  # what canonicalize makes of some scf.if
+            self._copy([operation.operands[1]], list(operation.results))
         else:
             for result in operation.results:
                 if is_tensor(result):
