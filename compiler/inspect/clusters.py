@@ -16,7 +16,7 @@ from phalanx.compiler.schedules.kernel import Kernel
 from phalanx.compiler.schedules.loops import Fused
 from phalanx.compiler.schedules.prepacked import Captures
 from phalanx.compiler.schedules.routine import Shared
-from phalanx.compiler.schedules.sharing import Sharing, repeated
+from phalanx.compiler.schedules.sharing import Sharing, share
 from phalanx.compiler.targets.isa import isa as instruction_set
 from phalanx.runtime import threads
 
@@ -41,20 +41,22 @@ def clusters_of(recording: Recording) -> list[ClusterInfo]:
     with context():
         module = ir.Module.parse(recording.stage_text("clusters"))
         calls = _calls(module)
-        again = repeated(module)
         captures = Captures(module) if config.get("prepack") else None
-        for view in module.body.operations:
-            function = view.operation
-            if "px.cluster" not in function.attributes:
-                continue
-            name = ir.StringAttr(function.attributes["sym_name"]).value
+        functions = {
+            ir.StringAttr(view.operation.attributes["sym_name"]).value: view.operation
+            for view in module.body.operations
+            if "px.cluster" in view.operation.attributes
+        }
+        kernels = {
+            name: Kernel(function, target, Shared(), captures.of(name) if captures is not None else frozenset())
+            for name, function in functions.items()
+        }
+        sharings = share(module, kernels, target) if threads.openmp_available() else {}
+        for name, function in functions.items():
             kind = ir.StringAttr(function.attributes["px.cluster"]).value
-            kernel = Kernel(function, target, Shared(), captures.of(name) if captures is not None else frozenset())
-            sharing = (Sharing(function, kernel, target, name in again)
-                       if threads.openmp_available() and kernel.loops is not None else None)
             lines, operations = _contents(function)
-            found.append(ClusterInfo(name, kind, lines, operations, calls.get(name, 0), _schedule(kernel, sharing),
-                                     kernel.workspace.bytes))
+            words = _schedule(kernels[name], sharings.get(name))
+            found.append(ClusterInfo(name, kind, lines, operations, calls.get(name, 0), words, kernels[name].workspace.bytes))
     return found
 
 

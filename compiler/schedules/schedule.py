@@ -8,7 +8,7 @@ from phalanx.compiler.schedules.kernel import Kernel
 from phalanx.compiler.schedules.panels import PACKS, Ahead, pack_text
 from phalanx.compiler.schedules.prepacked import Captures
 from phalanx.compiler.schedules.routine import Shared
-from phalanx.compiler.schedules.sharing import Sharing, repeated
+from phalanx.compiler.schedules.sharing import Sharing, share
 from phalanx.compiler.targets.isa import Isa
 from phalanx.runtime.prepacked import Panels
 
@@ -30,17 +30,18 @@ def schedule(module: ir.Module, isa: Isa, *, threads: bool, prepack: bool = Fals
     if not functions:
         return
     shared = Shared()
-    again = repeated(module) if threads else frozenset()
     captures = Captures(module) if prepack else None
     texts: list[str] = []
     prepacked: dict[str, Panels] = {}
     ahead: dict[str, Ahead | None] = {}
-    for name, function in functions.items():
-        if PACKS in function.attributes:
-            continue
-        kernel = Kernel(function, isa, shared, captures.of(name) if captures is not None else frozenset())
-        shareable = threads and kernel.loops is not None
-        texts += _written(kernel, Sharing(function, kernel, isa, name in again) if shareable else None)
+    kernels = {
+        name: Kernel(function, isa, shared, captures.of(name) if captures is not None else frozenset())
+        for name, function in functions.items()
+        if PACKS not in function.attributes
+    }
+    sharings = share(module, kernels, isa) if threads else {}
+    for name, kernel in kernels.items():
+        texts += _written(kernel, sharings.get(name))
         if kernel.prepacked is not None:
             prepacked[name] = kernel.prepacked
         ahead[name] = kernel.ahead

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlir import ir
@@ -10,10 +10,14 @@ from mlir import ir
 from phalanx.compiler.schedules.kernel import Kernel
 from phalanx.compiler.schedules.loops import Fused
 from phalanx.compiler.schedules.parallel import (
+    LEAST_PART,
+    PARTS_PER_CORE,
     THRESHOLD,
     Cut,
+    cut_kept,
     cut_reduced,
     emit_parts,
+    moved_work,
 )
 from phalanx.compiler.schedules.phases import Phases
 from phalanx.compiler.schedules.text import Index, Writer
@@ -33,28 +37,48 @@ REPEATED_THRESHOLD = 8_000_000
 """The same for arithmetic that a loop calls again and again: between two trips the team does not go to sleep."""
 
 
-def repeated(module: ir.Module) -> frozenset[str]:
-    """The cluster functions that `main` calls from loops.
+def repeated(module: ir.Module) -> dict[str, set[int]]:
+    """The cluster functions that `main` calls from loops, and the numbers of those loops (the innermost ones).
 
     >>> repeated(module)
-    frozenset({'con_L10_3', 'ew_L11_4'})
+    {'con_L10_3': {1}, 'ew_L11_4': {1, 2}}
     """
-    found: set[str] = set()
+    found: dict[str, set[int]] = {}
+    loops = 0
 
-    def visit(operation: Any, inside: bool) -> None:
+    def visit(operation: Any, inside: int) -> None:
+        nonlocal loops
         for region in operation.regions:
             for block in region.blocks:
                 for view in block.operations:
                     inner = view.operation
-                    if inner.name.startswith("scf."):
-                        visit(inner, inside or inner.name in ("scf.for", "scf.while"))
+                    if inner.name in ("scf.for", "scf.while"):
+                        loops += 1
+                        visit(inner, loops)
+                    elif inner.name.startswith("scf."):
+                        visit(inner, inside)
                     elif inside and inner.name == "func.call":
-                        found.add(ir.FlatSymbolRefAttr(inner.attributes["callee"]).value)
+                        found.setdefault(ir.FlatSymbolRefAttr(inner.attributes["callee"]).value, set()).add(inside)
 
     for op in module.body.operations:
         if "px.cluster" not in op.attributes:
-            visit(op.operation, False)
-    return frozenset(found)
+            visit(op.operation, 0)
+    return found
+
+
+def share(module: ir.Module, kernels: Mapping[str, Kernel], isa: Isa) -> dict[str, Sharing]:
+    """How threads share the kernels of a module: what pays by itself, and what is beside that in a loop."""
+    again = repeated(module)
+    sharings = {
+        name: Sharing(kernel.function, kernel, isa, name in again)
+        for name, kernel in kernels.items()
+        if kernel.loops is not None
+    }
+    shared = {loop for name, sharing in sharings.items() if sharing.cut is not None for loop in again.get(name, ())}
+    for name, sharing in sharings.items():
+        if again.get(name, set()) & shared:
+            sharing.join()
+    return sharings
 
 
 class Sharing:
@@ -71,6 +95,11 @@ class Sharing:
         if again and isinstance(self.loops, Fused) and self._is_less(self.work, self.threshold):
             self.work, self.threshold = self.loops.cached_work(), REPEATED_THRESHOLD
         self.cut: Cut | None = None if self._is_less(self.work, self.threshold) else kernel.loops.cut(isa.cores)
+
+    def join(self) -> None:
+        """Share a kept loop also where only the arrays pay for it: other clusters leave them in the caches of all cores."""
+        if self.cut is None and isinstance(self.loops, Fused) and moved_work(self.loops.domain) >= REPEATED_THRESHOLD:
+            self.cut = cut_kept(self.loops.domain, PARTS_PER_CORE * self.isa.cores, LEAST_PART)
 
     @staticmethod
     def _is_less(work: Index, threshold: int) -> bool:

@@ -32,6 +32,39 @@ def test_work_of_a_loop_is_shared_earlier():
     assert "shared among threads" not in idle
 
 
+def wrapped(x):
+    """Neighbours round the edges: the columns at the edges are a cluster of their own."""
+    return x + 0.1 * (px.roll(x, 1, axis=0) + px.roll(x, -1, axis=0) + px.roll(x, 1, axis=1) + px.roll(x, -1, axis=1))
+
+
+def narrow(x):
+    return x.at[:, :1].add(1.0)
+
+
+def test_columns_beside_shared_work_are_shared_too():
+    with px.options(isa="x86-64-v3"):
+        beside = report(lambda x: px.fori_loop(0, 9, lambda i, s: wrapped(s), x), "f32[260, 260]")
+        alone = report(lambda x: px.fori_loop(0, 9, lambda i, s: narrow(s), x), "f32[260, 260]")
+    assert beside.count("one loop nest over 258;") == beside.count("one loop nest over 258; shared among threads") == 1
+    assert "shared among threads" not in alone
+
+
+@pytest.mark.parametrize("shape", [(260, 260), (300, 131), (40, 700)])
+def test_shared_columns_change_nothing(shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    found = []
+    for threads in (1, 2, 3):
+        with px.options(num_threads=threads):
+            found.append(np.asarray(px.jit(lambda x: px.fori_loop(0, 6, lambda i, s: wrapped(s), x))(x)))
+    expected = x
+    for _ in range(6):
+        expected = expected + np.float32(0.1) * (
+            np.roll(expected, 1, 0) + np.roll(expected, -1, 0) + np.roll(expected, 1, 1) + np.roll(expected, -1, 1))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
 @pytest.mark.parametrize("spec", [f"f32[{SIZE}]", "f32[n]"])
 def test_threads_change_nothing(spec):
     def run(x):
