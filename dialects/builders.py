@@ -18,6 +18,7 @@ from phalanx.dialects.attributes import encode_array
 from phalanx.dialects.aval import Aval
 from phalanx.dialects.dims import Dim, Size
 from phalanx.dialects.dtypes import DType
+from phalanx.dialects.elements import element
 from phalanx.dialects.records import record
 from phalanx.dialects.types import compute_type, storage_tensor_type, storage_type
 
@@ -208,6 +209,10 @@ class Scalars:
         """One element of a tensor, in its compute type (a gather when used inside a generic)."""
         raw = self.op("tensor.extract", [tensor.value, *indices], storage_type(tensor.aval.dtype))
         return self.load(raw, tensor.aval.dtype)
+
+    def element(self, tensor: Lowered, indices: Sequence[ir.Value]) -> ir.Value:
+        """`extract`, but what cheap elementwise ops make of integers is made here, from their operands."""
+        return self.load(element(self, tensor.value, indices), tensor.aval.dtype)
 
 
 Body = Callable[..., Any]

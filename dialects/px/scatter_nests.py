@@ -72,7 +72,7 @@ class Scatter:
         for index in self.indices:
             entries = self.b.broadcast_map(index.aval, spread)
             at = [zero if isinstance(e, tuple) else loops[e] for e in entries]
-            found.append(s.to_index(s.extract(index, at), index.aval.dtype))
+            found.append(s.to_index(s.element(index, at), index.aval.dtype))
         return found
 
     def update(self, loops: Sequence[Any]) -> Any:
@@ -104,8 +104,11 @@ def _in_order(site: Scatter) -> Any:
         position: list[Any] = [None] * x.aval.ndim
         inside = None
         for axis, raw, index, size in zip(site.axes, site.raw_indices(loops), site.indices, sizes, strict=True):
-            position[axis] = clamp(s, raw, s.arith("subi", size, one), index.aval.dtype)
-            if site.mode == "drop":
+            last = s.arith("subi", size, one)
+            if site.mode == "clip":
+                position[axis] = clamp(s, raw, last, index.aval.dtype)
+            else:
+                position[axis] = s.arith("minui", raw, last)  # a negative one is huge without its sign
                 here = s.cmpi("eq", position[axis], raw)
                 inside = here if inside is None else s.arith("andi", inside, here)
         for loop, axis in enumerate(site.rest, site.lead):

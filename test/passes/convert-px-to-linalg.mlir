@@ -38,3 +38,27 @@ func.func @main(%x: tensor<?x4xf32> {px.shape = ["n", 4], px.name = "x"}, %m: te
   %4 = "px.maximum"(%u, %u) : (tensor<4xui8>, tensor<4xui8>) -> tensor<4xui8>
   return %1, %2, %3, %4 : tensor<?x4xf32>, tensor<f32>, tensor<4xi1>, tensor<4xui8>
 }
+
+// The nest of a scatter computes its positions itself where cheap ops make them.
+// CHECK-LABEL: func.func @histogram(
+// CHECK-SAME: %[[AT:arg0]]: tensor<6xi32>, %[[W:arg1]]: tensor<6xf32>, %[[T:arg2]]: tensor<5xf32>
+func.func @histogram(%at: tensor<6xi32>, %w: tensor<6xf32>, %t: tensor<5xf32>) -> tensor<5xf32> {
+  %zero = "px.constant"() {value = dense<0> : tensor<i32>} : () -> tensor<i32>
+  %size = "px.constant"() {value = dense<5> : tensor<i32>} : () -> tensor<i32>
+  %below = "px.less"(%at, %zero) : (tensor<6xi32>, tensor<i32>) -> tensor<6xi1>
+  %up = "px.add"(%at, %size) : (tensor<6xi32>, tensor<i32>) -> tensor<6xi32>
+  %wrapped = "px.select"(%below, %up, %at) : (tensor<6xi1>, tensor<6xi32>, tensor<6xi32>) -> tensor<6xi32>
+
+  // CHECK: scf.for
+  // CHECK: %[[RAW:.*]] = tensor.extract %[[AT]]
+  // CHECK: %[[BELOW:.*]] = arith.cmpi slt, %[[RAW]]
+  // CHECK: %[[UP:.*]] = arith.addi
+  // CHECK: arith.select {{.*}} : i32
+  // CHECK: arith.index_cast
+  // CHECK: arith.minui
+  // CHECK: tensor.insert
+  %0 = "px.scatter"(%t, %w, %wrapped) {axes = array<i64: 0>, combine = "add", mode = "drop",
+      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0>}
+      : (tensor<5xf32>, tensor<6xf32>, tensor<6xi32>) -> tensor<5xf32>
+  return %0 : tensor<5xf32>
+}
