@@ -48,6 +48,7 @@ def llvm_pipeline(openmp: bool) -> list[tuple[str, str]]:
             ("px-outline-parallel", "function arguments keep noalias, which values captured by OpenMP lose"),
             ("convert-scf-to-openmp", "before convert-scf-to-cf, which would make scf.parallel sequential"),
             ("canonicalize", "removes the one-block memref.alloca_scope that scf.for lowering would break"),
+            ("px-meet-once", "the barrier of a loop repeats that of the region which ends with it"),
         ]
     steps += [
         ("convert-vector-to-scf{full-unroll=true}", "transfers of rank 2 and up have no LLVM counterpart"),
