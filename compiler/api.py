@@ -89,7 +89,12 @@ class Defn:
         return f"<px.defn {self.name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for entry in self._ways.entries:
+        ways = self._ways
+        entry = ways.newest
+        result = entry(*args, **kwargs) if kwargs else entry(*args)  # a call without keywords needs no dict for them
+        if result is not NotImplemented:
+            return result
+        for entry in ways.entries[1:]:
             result = entry(*args, **kwargs)
             if result is not NotImplemented:
                 return result

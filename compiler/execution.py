@@ -62,7 +62,11 @@ class Compiled:
         try:
             ways = self.ways
             if ways is not None:
-                for entry in ways.entries:
+                entry = ways.newest
+                found = entry(*args, **kwargs) if kwargs else entry(*args)
+                if found is not NotImplemented:
+                    return found
+                for entry in ways.entries[1:]:
                     found = entry(*args, **kwargs)
                     if found is not NotImplemented:
                         return found

@@ -172,13 +172,15 @@ class Warm:
 class Ways:
     """The short ways of one function with this signature, newest first."""
 
-    __slots__ = ("_signature", "_ways", "entries")
+    __slots__ = ("_signature", "_ways", "entries", "newest")
 
     def __init__(self, signature: inspect.Signature | None) -> None:
         self._signature = signature
         self._ways: tuple[Warm, ...] = ()
         #: those in machine code; each gives NotImplemented for calls of other kinds
-        self.entries: tuple[Any, ...] = ()
+        self.entries: tuple[Callable[..., Any], ...] = ()
+        #: the first of them, most often the right one, without a loop
+        self.newest: Callable[..., Any] = _unknown
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any],
              leaves_like: Callable[[Warm, tuple[Any, ...], dict[str, Any]], Sequence[Any] | None]) -> Any:
@@ -206,6 +208,12 @@ class Ways:
 
     def _refresh(self) -> None:
         self.entries = tuple(way.entry for way in self._ways if way.entry is not None)
+        self.newest = self.entries[0] if self.entries else _unknown
+
+
+def _unknown(*args: Any, **kwargs: Any) -> Any:
+    """The newest entry of a function that has none yet."""
+    return NotImplemented
 
 
 def _dense(value: Any) -> np.ndarray[Any, Any]:
