@@ -15,7 +15,7 @@ from phalanx.dialects.errors import ArgumentError, DTypeError, ShapeError
 from phalanx.dialects.kinds import Sample, ScalarScope, WindowContraction, emit, sample_values
 from phalanx.dialects.opdef import Attr, Ints, Number, Operand, composite, op
 from phalanx.dialects.px.contract import accumulator
-from phalanx.dialects.px.shape import as_tensor, concatenate, filled, reshape, reverse
+from phalanx.dialects.px.shape import as_tensor, concatenate, filled, is_size, reshape, reverse
 from phalanx.dialects.px.slicing import pad, slice_
 from phalanx.dialects.px.windows import fitting, reach, whole_numbers
 from phalanx.dialects.requirements import at_least
@@ -224,7 +224,7 @@ def _of_left(ct: Any, shape: Sequence[Size], rhs: Any, attrs: dict[str, Any]) ->
         high[place] = shape[axis] - reach(sizes[loop], stride)
         inner[place], dilations[place] = within, dilation
         back.append(its.index(within))
-    if any(low) or any(high) or any(interior):
+    if not all(is_size(amount, 0) for amount in [*low, *high, *interior]):
         spread = emit(pad, [spread, np.zeros((), ct.dtype.numpy)],
                       {"low": tuple(low), "high": tuple(high), "interior": tuple(interior)})
     if back:

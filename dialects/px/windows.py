@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from phalanx.dialects import dims
-from phalanx.dialects.aval import Aval, is_sequence, items, normalize_axes, shape_of
+from phalanx.dialects.aval import Aval, is_sequence, items, normalize_axes, normalize_axis, shape_of
 from phalanx.dialects.dims import Size
 from phalanx.dialects.dtypes import DType
 from phalanx.dialects.errors import ArgumentError, ShapeError
@@ -44,7 +44,7 @@ def fitting(size: Size, covered: Size, step: int) -> Size:
 
 @op
 class windows(Movement):
-    """Pieces of `sizes`, one every `strides` along `axes` (all of them by default), as new axes at the end.
+    """Pieces of `sizes`, one every `strides` along `axes` (all of them by default), as new axes at the end in that order.
 
     >>> px.windows(px.asarray([1.0, 2.0, 3.0, 4.0]), 2)
     px.Tensor([[1. 2.]
@@ -65,7 +65,10 @@ class windows(Movement):
 
     @classmethod
     def prepare(cls, x: Any, /, sizes: Any, *, axes: Any = None, strides: Any = 1, dilations: Any = 1) -> Any:
-        found = normalize_axes(axes, len(shape_of(x)), cls.name)
+        rank = len(shape_of(x))
+        found = normalize_axes(axes, rank, cls.name)
+        if isinstance(axes, (tuple, list)):  # in their order: sizes, strides and dilations are given for each of them
+            found = tuple(normalize_axis(a, rank, cls.name) for a in axes)
         count = len(found)
         return [x], {"axes": found, "sizes": whole_numbers(sizes, count, cls.name, "sizes"),
                      "strides": whole_numbers(strides, count, cls.name, "strides"),

@@ -152,6 +152,40 @@ def test_windows_reach_and_overlap() -> None:
     np.testing.assert_array_equal(side_by_side, 2 * x * [1, 1, 1, 1, 1, 1, 0])
 
 
+@pytest.mark.parametrize("axes", [(1, 0), [-1, -3], (2, 0, 1)])
+def test_axes_of_windows_come_in_their_own_order(axes: Any) -> None:
+    """Sizes, strides and dilations belong to the axes as they are listed, and so do the axes of the result."""
+    x, sizes, strides = draw(6, 7, 8), (2, 3, 4)[:len(axes)], (1, 2, 3)[:len(axes)]
+    whole = np.lib.stride_tricks.sliding_window_view(x, sizes, axes)
+    step = [slice(None)] * x.ndim
+    for axis, stride in zip(axes, strides, strict=True):
+        step[axis] = slice(None, None, stride)
+    wanted, weights = whole[tuple(step)], draw(*whole[tuple(step)].shape, seed=1)
+
+    def seen(x: Any) -> Any:
+        return px.windows(x, sizes, axes=axes, strides=strides)
+
+    np.testing.assert_array_equal(seen(x).numpy(), wanted)
+    np.testing.assert_array_equal(px.jit(seen)(x).numpy(), wanted)
+    slope = px.jit(px.grad(lambda x: px.sum(seen(x) * weights)))(x).numpy()
+    other = draw(*x.shape, seed=2)
+    np.testing.assert_allclose((slope * other).sum(), (seen(other).numpy() * weights).sum(), atol=1e-9)
+    np.testing.assert_array_equal(px.vmap(seen)(np.stack([x, -x])).numpy(), np.stack([wanted, -wanted]))
+
+
+@pytest.mark.parametrize(("size", "stride", "dilation"), [(1, 1, 1), (1, 2, 1), (1, 3, 2), (2, 2, 1), (3, 2, 2)])
+def test_gradients_of_convolutions_of_named_sizes(size: int, stride: int, dilation: int) -> None:
+    def loss(x: Any, k: Any) -> Any:
+        return px.sum(px.conv(x, k, strides=stride, kernel_dilation=dilation) ** 2)
+
+    kernel = draw(4, 2, size, seed=1)
+    named = px.jit(px.grad(loss, argnums=(0, 1))).compile("f64[n,2,h]", f"f64[4,2,{size}]")
+    for batch, length in ((2, 9), (1, 5), (3, 10), (2, 11), (0, 6)):
+        x = draw(batch, 2, length)
+        for found, wanted in zip(named(x, kernel), px.grad(loss, argnums=(0, 1))(x, kernel), strict=True):
+            np.testing.assert_allclose(found.numpy(), wanted.numpy(), atol=1e-9)
+
+
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda: px.windows(np.zeros(3), 4), px.ShapeError, "longer than axis 0"),
     (lambda: px.windows(np.zeros((3, 3)), (1, 2, 3)), px.ArgumentError, "one of sizes per axis"),
