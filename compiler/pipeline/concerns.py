@@ -38,7 +38,7 @@ _CONCERNS = {
     "px-expand-bfloat16": _concern("arith.truncf arith.extf", "arith"),
     "px-outline-parallel": _concern("scf.parallel", "func memref arith"),
     "convert-scf-to-openmp": _concern("scf.parallel", "omp llvm memref arith scf func"),
-    "px-meet-once": _concern("omp.wsloop"),
+    "px-meet-once": _concern("omp"),
     "convert-vector-to-scf": _concern("vector", "scf memref arith affine vector"),
     "lower-affine": _concern("affine", "arith scf memref vector"),
     "convert-scf-to-cf": _concern("scf", "cf arith"),
