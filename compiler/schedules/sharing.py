@@ -33,7 +33,7 @@ PRODUCT_THRESHOLD = 6_000_000
 """Picoseconds of estimated work from which a team pays for a matrix product, whose work is known well."""
 
 
-REPEATED_THRESHOLD = 8_000_000
+REPEATED_THRESHOLD = 4_000_000
 """The same for arithmetic that a loop calls again and again: between two trips the team does not go to sleep."""
 
 

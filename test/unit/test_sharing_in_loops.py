@@ -26,7 +26,7 @@ def test_work_of_a_loop_is_shared_earlier():
     with px.options(isa="x86-64-v3"):
         once = report(cell, f"f32[{SIZE // 2}]")
         often = report(lambda x: px.fori_loop(0, 9, lambda i, s: cell(s), x), f"f32[{SIZE // 2}]")
-        idle = report(lambda x: px.fori_loop(0, 9, lambda i, s: cheap(s), x), f"f32[{SIZE // 2}]")
+        idle = report(lambda x: px.fori_loop(0, 9, lambda i, s: cheap(s), x), f"f32[{SIZE // 4}]")
     assert "shared among threads" not in once
     assert "shared among threads" in often
     assert "shared among threads" not in idle
