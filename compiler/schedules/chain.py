@@ -239,16 +239,37 @@ class Chain:
             row = self.workspace.allocate(writer, value.element, self.block_rows)
             view = View(row.pointer, row.element, row.sizes, (1,), row.offset)
             kept.append((value, view))
-        products = [self.emitter(slicer.part([structure.first], {}, [(structure.scores, memory)]))]
+        products = [self._product(structure.first, slicer.part([structure.first], {}, [(structure.scores, memory)]), starts)]
         if structure.last:
-            products.append(self.emitter(slicer.part(structure.last, {value.key: view for value, view in kept})))
-        for product in products:
-            if isinstance(product, Gemm) and product.keeps_right():
-                product.stale = starts
+            part_of_last = slicer.part(structure.last, {value.key: view for value, view in kept})
+            products.append(self._product(structure.last[0], part_of_last, starts))
         products[0].emit()
         self.emitter(slicer.part(structure.middle, held, kept)).emit()
         for product in products[1:]:
             product.emit()
+
+    def _product(self, node: Node, part: Cluster, starts: str | None) -> Emitter:
+        """What writes a product in a block of rows; it packs a right operand that every block reads where it `starts`."""
+        emitter = self.emitter(part)
+        if isinstance(emitter, Gemm) and emitter.keeps_right() and self._is_of_all_rows(emitter.product.right.view, node, part):
+            emitter.stale = starts
+        return emitter
+
+    def _is_of_all_rows(self, view: View, node: Node, part: Cluster) -> bool:
+        """Whether an operand of a product, seen in a block of rows, is the same in all of them.
+
+        It need not be the right one of the program: a product whose results are stored by columns is written transposed.
+        """
+        dims = self.structure.dims[node]
+        rank = len(dims)
+        for whole, seen in zip(node.operands, part.nodes[0].operands, strict=True):
+            if seen.source == view:
+                if not isinstance(whole.source, View):
+                    return False
+                access = linear_access(self.writer, whole.source, whole.map, range(rank), rank)
+                if access.coefficients[dims.index(self.structure.rows)] != 0:
+                    return False
+        return True
 
     def _weights(self, value: Value, scores: View) -> View:
         """Where the operand of the second product stands: over the scores, unless it is of another type."""

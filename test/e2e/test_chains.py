@@ -338,6 +338,33 @@ def test_threads_that_start_in_the_middle_of_a_batch_pack_what_they_read(threads
     agree(found, attention64(q, k, v), tolerance)
 
 
+@pytest.mark.parametrize("rows", [400, 512])
+def test_results_stored_by_columns(rows):
+    """The products are then written transposed: what is packed belongs to a block of rows, not to all of them."""
+    q, k, v = data(rows, 24), data(300, 24), data(300, 40)
+    expected = attention64(q, k, v).T
+    agree(px.jit(lambda q, k, v: px.matrix_transpose(attention(q, k, v)))(q, k, v), expected)
+    w = data(40, rows)
+    agree(px.jit(lambda q, k, v, w: w - 0.1 * px.matrix_transpose(attention(q, k, v)))(q, k, v, w), w - 0.1 * expected)
+
+
+@pytest.mark.parametrize(("batch", "inputs", "hidden", "classes"), [(256, 784, 512, 10), (200, 300, 400, 30)])
+def test_gradient_of_a_layer(batch, inputs, hidden, classes):
+    """x.T @ (rows of another product), stored by columns of the chain."""
+    x, error, w = data(batch, inputs), data(batch, classes) / batch, data(hidden, classes)
+    kept, old = data(batch, hidden), data(inputs, hidden)
+
+    def function(x, error, w, kept, old):
+        back = px.where(kept > 0, error @ px.matrix_transpose(w), 0.0)
+        return old - 0.1 * (px.matrix_transpose(x) @ back), px.sum(back, axis=0)
+
+    found = px.jit(function)(x, error, w, kept, old)
+    x, error, w = (a.astype(np.float64) for a in (x, error, w))
+    back = np.where(kept > 0, error @ w.T, 0)
+    agree(found[0], old - 0.1 * (x.T @ back), 1e-5)
+    agree(found[1], back.sum(axis=0), 1e-5)
+
+
 def test_exported(tmp_path):
     path = str(tmp_path / "attention.so")
     px.export(attention, path, "f32[b,t,8]", "f32[b,s,8]", "f32[b,s,4]", name="attention")
