@@ -251,11 +251,11 @@ class Chain:
     def _product(self, node: Node, part: Cluster, starts: str | None) -> Emitter:
         """What writes a product in a block of rows; it packs a right operand that every block reads where it `starts`."""
         emitter = self.emitter(part)
-        if isinstance(emitter, Gemm) and emitter.keeps_right() and self._is_of_all_rows(emitter.product.right.view, node, part):
+        if isinstance(emitter, Gemm) and emitter.keeps_right() and self._for_all_rows(emitter.product.right.view, node, part):
             emitter.stale = starts
         return emitter
 
-    def _is_of_all_rows(self, view: View, node: Node, part: Cluster) -> bool:
+    def _for_all_rows(self, view: View, node: Node, part: Cluster) -> bool:
         """Whether an operand of a product, seen in a block of rows, is the same in all of them.
 
         It need not be the right one of the program: a product whose results are stored by columns is written transposed.
