@@ -26,7 +26,7 @@ from phalanx.compiler.clusters.outline import Body, Outliner
 from phalanx.dialects.records import record
 
 PACKING = 12
-"""Rows of a product that take as long as packing its matrix, element for element (`schedules/gemm.py`)."""
+"""Rows of a product that take as long as packing its matrix, element for element (`schedules/panels.py: PACK_COST`)."""
 
 READING = 2
 """The same for reading the matrix where it stands, instead of panels."""

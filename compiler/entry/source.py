@@ -86,6 +86,15 @@ on.threads:
   ret i32 %status
 }
 
+define internal void @put(ptr %slot, ptr %value) {
+entry:
+  call void @Py_IncRef(ptr %value)
+  %before = load ptr, ptr %slot
+  store ptr %value, ptr %slot
+  call void @Py_DecRef(ptr %before)
+  ret void
+}
+
 define internal void @count_all(ptr %objects, i64 %count, i1 %up) {
 entry:
   br label %loop

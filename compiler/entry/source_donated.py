@@ -3,15 +3,6 @@
 # Memory that becomes a result must be passed once and be looked at by nobody else. Given away, it leaves the buffer it came
 # in and enters that of the result; the caller of these holds it.
 DONATED = """
-define internal void @put(ptr %slot, ptr %value) {
-entry:
-  call void @Py_IncRef(ptr %value)
-  %before = load ptr, ptr %slot
-  store ptr %value, ptr %slot
-  call void @Py_DecRef(ptr %before)
-  ret void
-}
-
 define internal i1 @is_only_here(ptr %keepers, i64 %inputs, i64 %which) {
 entry:
   %memory.at = getelementptr ptr, ptr %keepers, i64 %which

@@ -104,9 +104,7 @@ yes:
   %was.shared = icmp ne ptr %shared, @px_false
   br i1 %was.shared, label %reset, label %done
 reset:
-  call void @Py_IncRef(ptr @px_false)
-  store ptr @px_false, ptr %shared.at
-  call void @Py_DecRef(ptr %shared)
+  call void @put(ptr %shared.at, ptr @px_false)
   br label %done
 done:
   ret i1 true
